@@ -1,0 +1,103 @@
+"""Every setting in one class: environment variables FACE_*, and optionally a TOML file named by FACE_CONFIG."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "FACE_"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # Where it listens and keeps its data
+    host: str = "127.0.0.1"
+    port: int = Field(default=8300, ge=0, le=65535)
+    data_dir: Path = Path("data")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "text"
+    time_zone: str = "Asia/Shanghai"  # of the times on the wire
+    auth: Literal["open"] = "open"
+
+    # Models
+    pack: str = "builtin"  # a pack's name, or the path of its folder
+    models_dir: Path | None = None  # where installed packs are; default: data_dir/models
+
+    # Engine
+    device: str = "auto"  # auto, cpu, cuda, cuda:N
+    lanes: int = Field(default=0, ge=0)  # pictures worked on at once; 0: one per core, more on a GPU
+    max_batch: int = Field(default=0, ge=0)  # 0: 1 on a CPU, 32 on a GPU
+    deadline_ms: int = Field(default=5000, ge=50)  # a request that cannot be answered within it is refused at once
+    queue_mb: int = Field(default=256, ge=1)  # pictures waiting, in megabytes
+
+    # Pictures
+    max_body_mb: int = Field(default=24, ge=1)
+    max_picture_pixels: int = Field(default=24_000_000, ge=10_000)  # 6000 x 4000, in either orientation
+    strict_picture_size: bool = False  # refuse above 1920x1080, as the vendor's manual advises
+    picture_urls: bool = False  # fetch pictures by address
+    picture_url_hosts: list[str] = []  # allow-list; empty: any public host
+    store_pictures: Literal["face", "picture", "none"] = "face"  # what is kept of a registered face
+
+    # Face tokens
+    token_minutes: int = Field(default=60, ge=1)
+    token_cache_mb: int = Field(default=1024, ge=1)  # on disk
+
+    # Contract switches
+    infrared: bool = True  # False: face_type INFRARED answers 222024
+    beauty: bool = True
+    race: bool = False  # also needs a pack that brings it
+    max_user_num: int = Field(default=20, ge=1, le=1000)
+    max_face_num: int = Field(default=10, ge=1, le=1000)
+    faces_per_user: int = Field(default=0, ge=0)  # 0: no limit
+    faces_per_group: int = Field(default=0, ge=0)
+    faces_per_app: int = Field(default=0, ge=0)
+    groups_per_app: int = Field(default=0, ge=0)
+    cloudwalk_checks: Literal["none", "quality", "strict"] = "none"  # of pictures that are registered
+    enn_provisioned: bool = False  # True: registering does not create an app_id
+    enn_same_face: float = Field(default=0.95, ge=-1, le=1)  # the cosine from which on two pictures show the same face
+    enn_recognise_score: float = Field(default=0.8, ge=0, le=1)
+    enn_compare_score: float = Field(default=0.8, ge=0, le=1)
+    enn_turned_degrees: float = Field(default=15, ge=0, le=90)  # beyond it a face looks to a side, up or down
+    enn_largest_blur: float = Field(default=0.6, ge=0, le=1)
+    enn_darkest: float = Field(default=40, ge=0, le=255)
+    enn_brightest: float = Field(default=230, ge=0, le=255)
+    enn_text_codes: list[str] = []  # app_ids whose clients want `code` as a text; "*": all
+    sid_strict_liveness: bool = False  # True: an attack is a failure with a code of its own
+    cloudwalk_texts: bool = False  # result and faceId as texts, for clients that do not read numbers
+    cors_origins: list[str] = []  # for browsers that call the H5 interface
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        config = os.environ.get(PREFIX + "CONFIG")
+        toml = (TomlConfigSettingsSource(settings_cls, Path(config)),) if config else ()
+        return (init_settings, env_settings, *toml)
+
+
+# Read by other parts of the project, not by the server itself.
+_OTHER_NAMES = {"FACE_CONFIG", "FACE_CORPUS", "FACE_SHARED"}
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this process. A FACE_ variable that means nothing is refused: somebody mistyped it."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHER_NAMES
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise ValueError(f"unknown setting: {', '.join(unknown)}")
+    return Settings(**overrides)  # type: ignore[arg-type]
