@@ -1,0 +1,1 @@
+"""Running models: sessions, batches, lanes, and the bounded queue in front of them. Knows arrays, not people."""
