@@ -1,0 +1,1 @@
+"""Pixels to faces: decoding, packs of models, adapters, the analyzer. Never sees the store."""

@@ -1,0 +1,40 @@
+"""What the core knows of vision: in one process or over a bus, it looks the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from face_server.model import Analysis, Cleaned, Task, Want
+
+
+@dataclass(frozen=True, slots=True)
+class VisionInfo:
+    pack: str
+    capabilities: Want  # what the pack can compute
+    embedding_id: str  # digest of the embedder's file and preprocessing; templates of another id never mix
+    dimensions: int
+    calibration: tuple[tuple[float, float], ...]  # knots (cosine, score 0..100) of the embedder, rising in both
+
+
+class Vision(Protocol):
+    @property
+    def info(self) -> VisionInfo: ...
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def analyze(self, picture: bytes, task: Task) -> Analysis:
+        """Decode, detect and compute what the task wants.
+
+        Raises BadPicture, PictureTooLarge, Busy(stage), Cancelled. No face at all is an answer (an empty tuple), not an
+        error. The deadline and the cancellation of `request.current` are honoured before, inside and between stages.
+        """
+        ...
+
+    async def clean(self, picture: bytes) -> Cleaned:
+        """The whole picture without the mesh of a watermarked identity photo.
+
+        Raises what `analyze` raises, and ModelMissing.
+        """
+        ...
