@@ -1,0 +1,1 @@
+"""Rows and pictures: the truth that everything else is a projection of."""

@@ -1,0 +1,230 @@
+"""What can be asked of the library. Nothing here changes a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from face_server.errors import GroupDeleting, GroupMissing, UserMissing
+from face_server.store.database import Database
+from face_server.store.rows import Change, FaceRow, Feed, GroupCount, GroupRef, UserRow
+from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+
+PART = 1000  # rows
+
+T = TypeVar("T")
+# From the app's last write, the number of faces, and these in parts of three columns: ids, user ids, templates.
+Build = Callable[[int, int, Iterable[tuple[Sequence[int], Sequence[int], Sequence[bytes]]]], T]
+
+_FACE = (
+    sa.select(faces, groups.c.name.label("group_name"), users.c.name.label("user_name"))
+    .join(groups, groups.c.id == faces.c.group_id)
+    .join(users, users.c.id == faces.c.user_id)
+    .where(groups.c.state == ACTIVE)
+)
+_USER = (
+    sa.select(users, groups.c.name.label("group_name"))
+    .join(groups, groups.c.id == users.c.group_id)
+    .where(groups.c.state == ACTIVE)
+)
+_USERS_BY_ID = _USER.where(users.c.id.in_(sa.bindparam("ids", expanding=True)))
+_GROUP = sa.select(groups, apps.c.seq, apps.c.embedding_id).join(apps, apps.c.id == groups.c.app_id)
+_NAMED_GROUPS = _GROUP.where(
+    apps.c.name == sa.bindparam("app"), groups.c.name.in_(sa.bindparam("names", expanding=True))
+)
+
+
+class Reading:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def _all(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
+        return await self._database.read(lambda connection: connection.execute(query, values).all())
+
+    async def _value(self, query: sa.Select[Any]) -> Any:
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one())
+
+    # Apps and groups
+
+    async def apps(self) -> list[str]:
+        return [row.name for row in await self._all(sa.select(apps.c.name).order_by(apps.c.id))]
+
+    async def seq(self, app: str) -> tuple[int, int] | None:
+        """Id of the app and the number of its last write."""
+        rows = await self._all(sa.select(apps.c.id, apps.c.seq).where(apps.c.name == app))
+        return (rows[0].id, rows[0].seq) if rows else None
+
+    async def groups(self, app: str, names: Sequence[str]) -> list[GroupRef]:
+        """The named groups, in that order; all of them must be there."""
+        rows = await self._all(_NAMED_GROUPS, {"app": app, "names": list(names)})
+        found = {row.name: row for row in rows}
+        for name in names:
+            if name not in found:
+                raise GroupMissing(name)
+            if found[name].state == DELETING:
+                raise GroupDeleting(name)
+        return [_group(found[name]) for name in names]
+
+    async def list_groups(self, app: str, start: int = 0, length: int | None = None) -> list[GroupRef]:
+        query = _GROUP.where(apps.c.name == app, groups.c.state == ACTIVE).order_by(groups.c.id)
+        return [_group(row) for row in await self._all(_page(query, start, length))]
+
+    async def count_groups(self, app: str) -> int:
+        query = sa.select(sa.func.count()).select_from(groups).join(apps, apps.c.id == groups.c.app_id)
+        return int(await self._value(query.where(apps.c.name == app, groups.c.state == ACTIVE)))
+
+    async def count(self, group: GroupRef) -> GroupCount:
+        people = sa.select(sa.func.count()).select_from(users).where(users.c.group_id == group.id)
+        owned = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == group.id)
+        both = sa.select(people.scalar_subquery().label("users"), owned.scalar_subquery().label("faces"))
+        (row,) = await self._all(both)
+        return GroupCount(row.users, row.faces, group.created, group.updated)
+
+    async def count_faces(self, groups_: Sequence[GroupRef]) -> dict[int, int]:
+        """How many faces each of these groups has, by the group's id."""
+        ids = sorted(group.id for group in groups_)
+        if not ids:
+            return {}
+        # Pages are in the order of ids, and a list of them may be longer than a statement can be.
+        query = sa.select(faces.c.group_id, sa.func.count().label("number")).group_by(faces.c.group_id)
+        rows = await self._all(query.where(faces.c.group_id.between(ids[0], ids[-1])))
+        found = {row.group_id: row.number for row in rows}
+        return {group_id: found.get(group_id, 0) for group_id in ids}
+
+    # Users
+
+    async def user_ids(self, groups_: Sequence[GroupRef], user: str) -> list[int]:
+        """The user's rows in these groups; none at all is an error."""
+        query = sa.select(users.c.id).where(users.c.group_id.in_([g.id for g in groups_]), users.c.name == user)
+        rows = await self._all(query)
+        if not rows:
+            raise UserMissing(user)
+        return [row.id for row in rows]
+
+    async def users_by_id(self, ids: Sequence[int]) -> dict[int, UserRow]:
+        return {row.id: _user(row) for row in await self._all(_USERS_BY_ID, {"ids": list(ids)})} if ids else {}
+
+    async def get_user(self, app: str, group: str | None, user: str) -> list[UserRow]:
+        """The user in one group, or in every group of the app."""
+        query = _USER.join(apps, apps.c.id == groups.c.app_id).where(apps.c.name == app, users.c.name == user)
+        if group is not None:
+            (ref,) = await self.groups(app, [group])
+            query = query.where(users.c.group_id == ref.id)
+        rows = await self._all(query.order_by(users.c.id))
+        if not rows:
+            raise UserMissing(user)
+        return [_user(row) for row in rows]
+
+    async def list_users(self, app: str, group: str, start: int = 0, length: int | None = None) -> list[UserRow]:
+        (ref,) = await self.groups(app, [group])
+        query = _USER.where(users.c.group_id == ref.id).order_by(users.c.id)
+        return [_user(row) for row in await self._all(_page(query, start, length))]
+
+    # Faces
+
+    async def list_faces(self, app: str, group: str, user: str) -> list[FaceRow]:
+        (person,) = await self.get_user(app, group, user)
+        query = _FACE.where(faces.c.user_id == person.id).order_by(faces.c.id)
+        return [_face(row) for row in await self._all(query)]
+
+    async def page_of_faces(
+        self, app: str, group: str | None, start: int = 0, length: int | None = None
+    ) -> tuple[int, list[FaceRow]]:
+        """How many faces there are in the group or the app, and one page of them."""
+        where = [faces.c.app_id == sa.select(apps.c.id).where(apps.c.name == app).scalar_subquery()]
+        if group is not None:
+            (ref,) = await self.groups(app, [group])
+            where.append(faces.c.group_id == ref.id)
+        counted = sa.select(sa.func.count()).select_from(_FACE.where(*where).subquery())
+        total = int(await self._value(counted))
+        page = _page(_FACE.where(*where).order_by(faces.c.id), start, length)
+        return total, [_face(row) for row in await self._all(page)]
+
+    async def face_by_token(self, app: str, token: str) -> FaceRow | None:
+        return await self._one_face(app, faces.c.token == token)
+
+    async def face_by_id(self, app: str, face_id: int) -> FaceRow | None:
+        return await self._one_face(app, faces.c.id == face_id)
+
+    async def _one_face(self, app: str, which: sa.ColumnElement[bool]) -> FaceRow | None:
+        query = _FACE.join(apps, apps.c.id == faces.c.app_id).where(apps.c.name == app, which)
+        rows = await self._all(query.order_by(faces.c.id).limit(1))
+        return _face(rows[0]) if rows else None
+
+    async def picture_keys(self) -> set[str]:
+        return {row.picture for row in await self._all(sa.select(faces.c.picture).distinct())}
+
+    # For the index
+
+    async def group_ids(self) -> set[int]:
+        return {row.id for row in await self._all(sa.select(groups.c.id).where(groups.c.state == ACTIVE))}
+
+    async def gallery(self, group: GroupRef, build: Build[T]) -> T:
+        """All faces of a group as of one instant, in parts, so that they are never in memory as rows."""
+        seq = sa.select(apps.c.seq).join(groups, groups.c.app_id == apps.c.id)
+        seq = seq.where(groups.c.id == group.id, groups.c.state == ACTIVE)
+        count = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == group.id)
+        rows = sa.select(faces.c.id, faces.c.user_id, faces.c.template).where(faces.c.group_id == group.id)
+
+        def work(connection: sa.Connection) -> T:
+            now = connection.execute(seq).scalar()
+            if now is None:
+                raise GroupMissing(group.name)
+            parts = connection.execution_options(yield_per=PART).execute(rows.order_by(faces.c.id)).partitions()
+            columns = (tuple(zip(*part, strict=True)) for part in parts)
+            return build(now, connection.execute(count).scalar_one(), columns)  # type: ignore[arg-type]
+
+        return await self._database.read(work)
+
+    async def changes(self, app_id: int, after: int, group_id: int | None = None) -> Feed | None:
+        """The feed of an app or one of its groups after a number. None when it does not reach back so far."""
+        app = sa.select(apps.c.seq, apps.c.forgotten).where(apps.c.id == app_id)
+        query = (
+            sa.select(changes, faces.c.user_id, faces.c.template)
+            .outerjoin(faces, sa.and_(faces.c.id == changes.c.face_id, changes.c.kind == "add"))
+            .where(changes.c.app_id == app_id, changes.c.seq > after)
+            .order_by(changes.c.seq, changes.c.part)
+        )
+        count = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == group_id)
+        if group_id is not None:
+            query = query.where(changes.c.group_id == group_id)
+
+        def work(connection: sa.Connection) -> Feed | None:
+            now = connection.execute(app).first()
+            if now is None or not now.forgotten <= after <= now.seq:
+                return None
+            rows = connection.execute(query)
+            found = (Change(r.seq, r.kind, r.group_id, r.face_id, r.user_id or 0, r.template) for r in rows)
+            return Feed(now.seq, tuple(found), None if group_id is None else connection.execute(count).scalar_one())
+
+        return await self._database.read(work)
+
+
+def _page(query: sa.Select[Any], start: int, length: int | None) -> sa.Select[Any]:
+    return query.offset(start).limit(length) if start or length is not None else query
+
+
+def _group(row: sa.Row[Any]) -> GroupRef:
+    meta = json.loads(row.meta)
+    return GroupRef(row.id, row.app_id, row.name, row.seq, row.embedding_id, meta, row.created, row.updated)
+
+
+def _user(row: sa.Row[Any]) -> UserRow:
+    return UserRow(row.id, row.group_name, row.name, row.info, json.loads(row.meta), row.created, row.updated)
+
+
+def _face(row: sa.Row[Any]) -> FaceRow:
+    return FaceRow(
+        row.id,
+        row.token,
+        row.group_name,
+        row.user_name,
+        row.template,
+        row.spot,
+        row.picture,
+        json.loads(row.meta),
+        row.created,
+    )

@@ -1,0 +1,99 @@
+"""The tables. Times are Unix seconds; free text of a dialect that has no column is JSON in `meta`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite counts rows only in a column declared INTEGER; Postgres needs the wider type.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+ACTIVE, DELETING = "active", "deleting"
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", String(128), nullable=False, unique=True),
+    # Number of the app's last write. Taking it locks the row, so the commits of one app are in this order
+    # and a reader of the feed never misses one.
+    Column("seq", BigInteger, nullable=False),
+    # The feed is complete after this number; what came before has been dropped from it.
+    Column("forgotten", BigInteger, nullable=False),
+    # The model of all templates in the app; empty until the first face.
+    Column("embedding_id", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("meta", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    UniqueConstraint("app_id", "name"),
+    sqlite_autoincrement=True,  # an id is never used again: galleries are known by it
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("group_id", ForeignKey("groups.id"), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("info", Text, nullable=False),
+    Column("meta", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    UniqueConstraint("group_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+faces = Table(
+    "faces",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("group_id", ForeignKey("groups.id"), nullable=False),
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("template", LargeBinary, nullable=False),  # fp16, unit length
+    Column("spot", LargeBinary, nullable=False),  # box, points, probability and the stored picture's origin
+    Column("picture", String(64), nullable=False),  # key of the stored picture; empty: none is kept
+    Column("meta", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    UniqueConstraint("group_id", "token"),
+    Index("faces_user", "user_id"),
+    Index("faces_token", "app_id", "token"),
+    Index("faces_picture", "picture"),
+    sqlite_autoincrement=True,
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("app_id", ForeignKey("apps.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("part", Integer, primary_key=True),  # one write may change several rows
+    Column("kind", String(16), nullable=False),  # add, remove, drop (a whole group)
+    Column("group_id", BigInteger, nullable=False),
+    Column("face_id", BigInteger, nullable=False),
+)

@@ -1,0 +1,279 @@
+"""The library: apps, groups, users, faces. One transaction per method; what went wrong is an error of the core."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from face_server.errors import FaceMissing, GroupExists, GroupMissing, TargetGroupMissing, UserMissing
+from face_server.model import DEFAULT_APP
+from face_server.store.database import Database
+from face_server.store.reading import Reading
+from face_server.store.rows import Change, Enrolled, Mode, NewFace, Quota, Removed, Write
+from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+from face_server.store.writing import NO_QUOTA, Writing
+
+AT_ONCE = 1000  # faces of a deleted group that are cleared before the answer leaves
+CHUNK = 500  # and per transaction afterwards, so that other writers get their turn
+
+KEPT_CHANGES = 100_000  # of each app
+
+T = TypeVar("T")
+
+
+class Store(Reading):
+    """Writes. What only reads is in `Reading`."""
+
+    def __init__(self, path: Path, quota: Quota = NO_QUOTA) -> None:
+        super().__init__(Database(path))
+        self._quota = quota
+
+    async def open(self) -> None:
+        await self._database.open()
+        if DEFAULT_APP not in await self.apps():
+            born = sa.insert(apps).values(name=DEFAULT_APP, seq=0, forgotten=0, embedding_id="", created=time.time())
+            await self._database.write(lambda connection: connection.execute(born))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _write(self, app: str, work: Callable[[Writing], T], create: bool = False) -> tuple[Write, T]:
+        def transaction(connection: sa.Connection) -> tuple[Write, T]:
+            writing = Writing.begin(connection, app, create, self._quota)
+            result = work(writing)
+            return writing.end(), result
+
+        return await self._database.write(transaction)
+
+    # Groups
+
+    async def add_group(self, app: str, group: str, meta: Mapping[str, Any] | None = None) -> Write:
+        def work(writing: Writing) -> None:
+            try:
+                writing.group(group)
+            except GroupMissing:
+                writing.new_group(group, meta)
+            else:
+                raise GroupExists(group)
+
+        write, _ = await self._write(app, work, create=True)
+        return write
+
+    async def set_group_meta(self, app: str, group: str, meta: Mapping[str, Any]) -> Write:
+        def work(writing: Writing) -> None:
+            writing.run(
+                sa.update(groups).where(groups.c.id == writing.group(group)).values(meta=json.dumps(dict(meta)))
+            )
+
+        write, _ = await self._write(app, work)
+        return write
+
+    async def delete_group(self, app: str, group: str) -> Removed:
+        """At once for callers. A large group's rows are cleared by `purge` afterwards."""
+
+        def work(writing: Writing) -> list[str]:
+            group_id = writing.group(group)
+            writing.run(sa.update(groups).where(groups.c.id == group_id).values(state=DELETING))
+            writing.note([Change(writing.seq, "drop", group_id)])
+            owned = sa.select(faces.c.id).where(faces.c.group_id == group_id).limit(AT_ONCE + 1)
+            return writing.clear_group(group_id) if len(writing.run(owned).all()) <= AT_ONCE else []
+
+        write, pictures = await self._write(app, work)
+        return Removed(write, tuple(pictures))
+
+    async def deleting_groups(self) -> list[tuple[str, int]]:
+        """App and id of every group whose rows are still to be cleared."""
+        query = sa.select(apps.c.name, groups.c.id).join(apps, apps.c.id == groups.c.app_id)
+        return [(row.name, row.id) for row in await self._all(query.where(groups.c.state == DELETING))]
+
+    async def purge(self, app: str, group_id: int) -> tuple[bool, list[str]]:
+        """Clear one part of a deleted group. True when nothing of it is left; and the pictures to remove."""
+        _, result = await self._write(app, lambda writing: writing.clear_part(group_id, CHUNK))
+        return result
+
+    # Faces
+
+    async def enroll(
+        self,
+        app: str,
+        group: str,
+        user: str,
+        face: NewFace,
+        embedding_id: str,
+        info: str | None = None,
+        mode: Mode = Mode.APPEND,
+        faces_per_user: int = 0,
+        group_meta: Mapping[str, Any] | None = None,
+        shared: bool = False,
+    ) -> Enrolled:
+        """Register a face. A given info replaces the stored one, None leaves it. `shared`: another user of the
+        group may have the same picture."""
+        creates = mode in (Mode.APPEND, Mode.REPLACE)
+
+        def work(writing: Writing) -> tuple[int, int, list[str]]:
+            group_id, user_id = _home(writing, group, user, info, mode, group_meta)
+            writing.pin_model(embedding_id)
+            dropped = [] if mode is Mode.APPEND else writing.remove_faces(faces.c.user_id == user_id) or []
+            own = face
+            if shared:
+                writing.refuse_same_spot(user_id, face)
+                own = replace(face, token=writing.free_token(group_id, face.token))
+            else:
+                writing.refuse_duplicate(group_id, face.token)
+            if faces_per_user:
+                writing.refuse_too_many(user_id, faces_per_user)
+            return group_id, writing.add_face(group_id, user_id, own), dropped
+
+        write, (group_id, face_id, dropped) = await self._write(app, work, create=creates)
+        return Enrolled(write, group_id, face_id, tuple(key for key in dropped if key != face.picture))
+
+    async def add_person(
+        self, app: str, group: str, face: NewFace, embedding_id: str, info: str, twice: bool
+    ) -> Enrolled:
+        """A face as a user of its own, called by the face's number. The group must be there. `twice`: the same picture
+        may come again."""
+
+        def work(writing: Writing) -> tuple[int, int]:
+            group_id = writing.group(group)
+            writing.pin_model(embedding_id)
+            if not twice:
+                writing.refuse_duplicate(group_id, face.token)
+            user_id = writing.new_user(group_id, secrets.token_hex(16), info)
+            own = replace(face, token=writing.free_token(group_id, face.token))
+            face_id = writing.add_face(group_id, user_id, own)
+            writing.name_after(user_id, face_id)
+            return group_id, face_id
+
+        write, (group_id, face_id) = await self._write(app, work)
+        return Enrolled(write, group_id, face_id)
+
+    async def change_face(
+        self, app: str, group: str, face_id: int, face: NewFace | None, embedding_id: str, info: str | None
+    ) -> Removed:
+        """Another picture of a face, another info of its user, or both; its number stays."""
+
+        def work(writing: Writing) -> list[str]:
+            group_id = writing.group(group)
+            user_id = writing.owner(face_id, group_id)
+            if info is not None:
+                writing.run(sa.update(users).where(users.c.id == user_id).values(info=info, updated=time.time()))
+            if face is None:
+                return []
+            writing.pin_model(embedding_id)
+            own = replace(face, token=writing.free_token(group_id, face.token, face_id))
+            return writing.replace_face(group_id, user_id, face_id, own)
+
+        write, pictures = await self._write(app, work)
+        return Removed(write, tuple(pictures))
+
+    async def set_face_meta(self, app: str, face_id: int, meta: Mapping[str, Any]) -> Write:
+        def work(writing: Writing) -> None:
+            writing.owner(face_id)
+            writing.run(sa.update(faces).where(faces.c.id == face_id).values(meta=json.dumps(dict(meta))))
+
+        write, _ = await self._write(app, work)
+        return write
+
+    async def delete_face(self, app: str, group: str, user: str, token: str) -> Removed:
+        """The last face takes its user with it."""
+
+        def work(writing: Writing) -> list[str]:
+            user_id = writing.user(writing.group(group), user)
+            pictures = writing.remove_faces(sa.and_(faces.c.user_id == user_id, faces.c.token == token))
+            if pictures is None:
+                raise FaceMissing(token)
+            writing.drop_user_without_face(user_id)
+            return pictures
+
+        write, pictures = await self._write(app, work)
+        return Removed(write, tuple(pictures))
+
+    async def delete_face_by_id(self, app: str, face_id: int, group: str | None = None) -> Removed:
+        """Wherever it is, or only from this group. The last face takes its user with it."""
+
+        def work(writing: Writing) -> list[str]:
+            user_id = writing.owner(face_id, None if group is None else writing.group(group))
+            pictures = writing.remove_faces(faces.c.id == face_id)
+            writing.drop_user_without_face(user_id)
+            return pictures or []
+
+        write, pictures = await self._write(app, work)
+        return Removed(write, tuple(pictures))
+
+    # Users
+
+    async def delete_user(self, app: str, group: str | None, user: str) -> Removed:
+        """From one group, or from all of them."""
+
+        def work(writing: Writing) -> list[str]:
+            query = sa.select(users.c.id, groups.c.name).join(groups, groups.c.id == users.c.group_id)
+            query = query.where(groups.c.app_id == writing.app_id, groups.c.state == ACTIVE, users.c.name == user)
+            if group is not None:
+                query = query.where(users.c.group_id == writing.group(group))
+            rows = writing.run(query).all()
+            if not rows:
+                raise UserMissing(user)
+            ids = [row.id for row in rows]
+            pictures = writing.remove_faces(faces.c.user_id.in_(ids))
+            writing.run(sa.delete(users).where(users.c.id.in_(ids)))
+            for row in rows:
+                writing.group(row.name)
+            return pictures or []
+
+        write, pictures = await self._write(app, work)
+        return Removed(write, tuple(pictures))
+
+    async def copy_user(self, app: str, user: str, source: str, target: str) -> Write:
+        """The user with its info and faces; the tokens stay the same."""
+
+        def work(writing: Writing) -> None:
+            source_id = writing.group(source, changes=False)
+            person = writing.run(sa.select(users).where(users.c.group_id == source_id, users.c.name == user)).first()
+            if person is None:
+                raise UserMissing(user)
+            try:
+                target_id = writing.group(target)
+            except GroupMissing as error:
+                raise TargetGroupMissing(target) from error
+            writing.copy_user(person, target_id)
+
+        write, _ = await self._write(app, work)
+        return write
+
+    # The feed
+
+    async def forget_changes(self, keep: int = KEPT_CHANGES) -> None:
+        """Drop the old part of every app's feed: who is further behind than this starts again from the rows."""
+        newest = sa.update(apps).where(apps.c.seq - apps.c.forgotten > keep).values(forgotten=apps.c.seq - keep)
+        limit = sa.select(apps.c.forgotten).where(apps.c.id == changes.c.app_id).scalar_subquery()
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(newest)
+            connection.execute(sa.delete(changes).where(changes.c.seq <= limit))
+
+        await self._database.write(work)
+
+
+def _home(
+    writing: Writing, group: str, user: str, info: str | None, mode: Mode, group_meta: Mapping[str, Any] | None
+) -> tuple[int, int]:
+    """Group and user of a new face, made on the way where the mode allows it."""
+    try:
+        group_id = writing.group(group)
+    except GroupMissing:
+        if mode in (Mode.UPDATE, Mode.UPDATE_OR_CREATE):
+            raise
+        group_id = writing.new_group(group, group_meta)
+    try:
+        return group_id, writing.user(group_id, user, info)
+    except UserMissing:
+        if mode is Mode.UPDATE:
+            raise
+        return group_id, writing.new_user(group_id, user, info or "")
