@@ -1,0 +1,187 @@
+"""Which galleries are in memory, and how they keep in step with the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from face_server.errors import Busy, OtherModel, Stage
+from face_server.index.gallery import Gallery, Hit, Vectors
+from face_server.index.snapshots import WORTH_IT, Snapshots
+from face_server.store.reading import Reading
+from face_server.store.rows import Change, GroupRef, Write
+
+Run = Callable[[Callable[[], list[list[Hit]]]], Coroutine[Any, Any, list[list[Hit]]]]
+
+
+@dataclass(slots=True)
+class _App:
+    """The galleries of one app. Its feed is applied in order, by one task at a time: who holds the lock."""
+
+    seen: int = -1  # the write that all of them have come to at least; -1: none is loaded
+    galleries: dict[int, Gallery] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    loading: defaultdict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+
+class Registry:
+    """Galleries load at their first search. After that every write reaches them through the feed of changes."""
+
+    def __init__(self, store: Reading, run: Run, dimensions: int, snapshots: Snapshots) -> None:
+        self._store = store
+        self._run = run  # where scans happen: a lane
+        self._dimensions = dimensions
+        self._snapshots = snapshots
+        self._apps: defaultdict[int, _App] = defaultdict(_App)
+        self._saved: dict[int, int] = {}  # group -> the number its snapshot has
+        # A change waits for running scans to end; the event loop must not.
+        self._writer = ThreadPoolExecutor(1, "index-write")
+
+    async def close(self) -> None:
+        await self.save()
+        await asyncio.to_thread(self._writer.shutdown)
+
+    @property
+    def galleries(self) -> list[Gallery]:
+        return [gallery for app in self._apps.values() for gallery in app.galleries.values()]
+
+    async def search(
+        self, groups: Sequence[GroupRef], queries: Vectors, limit: int, users: Sequence[int] | None = None
+    ) -> list[list[Hit]]:
+        """For each query the `limit` nearest users, each with its best face; a user of two groups comes twice.
+        Everything that was written when the groups were read is found."""
+        galleries = [await self._gallery(group) for group in groups]
+
+        def scan() -> list[list[Hit]]:
+            found = [gallery.search(queries, limit, users) for gallery in galleries]
+            if len(found) == 1:
+                return found[0]
+            merged = ([hit for hits in found for hit in hits[n]] for n in range(len(queries)))
+            return [sorted(hits, key=lambda hit: -hit.cosine)[:limit] for hits in merged]
+
+        return await self._run(scan)
+
+    async def applied(self, write: Write) -> None:
+        """Return when the galleries in memory have come to this write."""
+        app = self._apps[write.app_id]
+        async with app.lock:
+            if app.seen == write.seq - 1:
+                await self._apply(app, write.changes)
+                app.seen = write.seq
+            elif 0 <= app.seen < write.seq:
+                await self._catch_up(write.app_id, app)
+
+    async def save(self) -> None:
+        """Write a snapshot of every gallery that has changed since its last one."""
+        for app in list(self._apps.values()):
+            for gallery in list(app.galleries.values()):
+                if len(gallery) >= WORTH_IT and self._saved.get(gallery.group_id) != gallery.seq:
+                    seq = gallery.seq
+                    if await asyncio.to_thread(self._snapshots.save, gallery, app.seen):
+                        self._saved[gallery.group_id] = seq
+        await asyncio.to_thread(self._snapshots.keep_only, await self._store.group_ids())
+
+    async def _gallery(self, group: GroupRef) -> Gallery:
+        if group.embedding_id not in ("", self._snapshots.embedding_id):
+            raise OtherModel(f"the app's templates are of model {group.embedding_id}")
+        app = self._apps[group.app_id]
+        if 0 <= app.seen < group.seq:
+            async with app.lock:
+                if 0 <= app.seen < group.seq:
+                    await self._catch_up(group.app_id, app)
+        gallery = app.galleries.get(group.id)
+        return await self._load(group, app) if gallery is None else gallery
+
+    # Following the feed, with the app's lock held
+
+    async def _catch_up(self, app_id: int, app: _App) -> None:
+        feed = await self._store.changes(app_id, app.seen)
+        if feed is None:  # too far behind: start again from the rows
+            app.galleries.clear()
+            app.seen = -1
+        else:
+            await self._apply(app, feed.changes)
+            app.seen = feed.seq
+
+    async def _apply(self, app: _App, changes: Iterable[Change]) -> None:
+        wanted = [change for change in changes if change.group_id in app.galleries]
+        if wanted:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._writer, self._apply_now, app.galleries, wanted)
+
+    def _apply_now(self, galleries: dict[int, Gallery], changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.kind == "drop":
+                galleries.pop(change.group_id, None)
+                self._snapshots.remove(change.group_id)
+            elif change.group_id in galleries:
+                _apply_to(galleries[change.group_id], change)
+        for group_id in {change.group_id for change in changes} & galleries.keys():
+            galleries[group_id].seq = max(galleries[group_id].seq, changes[-1].seq)
+
+    # Loading. It can take seconds, in which the app's writes and the searches in other groups go on
+
+    async def _load(self, group: GroupRef, app: _App) -> Gallery:
+        async with app.loading[group.id]:
+            if group.id in app.galleries:
+                return app.galleries[group.id]
+            for source in (self._from_snapshot, self._from_rows):
+                gallery = await source(group)
+                if gallery is not None:
+                    async with app.lock:
+                        seq = await self._complete(gallery, group)
+                        if seq is not None:
+                            app.galleries[group.id] = gallery
+                            app.seen = seq if app.seen < 0 else app.seen
+                            return gallery
+            raise Busy(Stage.LOADING)
+
+    async def _complete(self, gallery: Gallery, group: GroupRef) -> int | None:
+        """Follow the feed from what was loaded to what the group is now, if it leads there; up to which write."""
+        feed = await self._store.changes(group.app_id, gallery.seq, group.id)
+        if feed is None or any(change.kind == "drop" for change in feed.changes):
+            return None
+        for change in feed.changes:
+            _apply_to(gallery, change)
+        if feed.changes:
+            gallery.seq = feed.seq
+        # A snapshot and a database that do not belong together, say after restoring a backup, rarely agree in this.
+        return feed.seq if len(gallery) == feed.faces else None
+
+    async def _from_snapshot(self, group: GroupRef) -> Gallery | None:
+        gallery = await asyncio.to_thread(self._snapshots.load, group.id)
+        if gallery is not None:
+            self._saved[group.id] = gallery.seq
+        return gallery
+
+    async def _from_rows(self, group: GroupRef) -> Gallery | None:
+        def build(
+            seq: int, count: int, parts: Iterable[tuple[Sequence[int], Sequence[int], Sequence[bytes]]]
+        ) -> Gallery:
+            vectors = np.empty((count, self._dimensions), np.float32)
+            ids = np.empty((2, count), np.int64)
+            end = 0
+            for face_ids, user_ids, templates in parts:
+                start, end = end, end + len(face_ids)
+                vectors[start:end] = np.frombuffer(b"".join(templates), np.float16).reshape(len(face_ids), -1)
+                ids[:, start:end] = face_ids, user_ids
+            return Gallery(group.id, seq, vectors, *ids)
+
+        self._saved.pop(group.id, None)
+        return await self._store.gallery(group, build)
+
+
+def _apply_to(gallery: Gallery, change: Change) -> None:
+    """A gallery that was loaded later than its app's others has some changes already."""
+    if change.seq <= gallery.seq:
+        return
+    if change.kind == "remove":
+        gallery.remove(change.face_id)
+    elif change.template is not None:  # None: added and already removed again
+        gallery.put(change.face_id, change.user_id, np.frombuffer(change.template, np.float16).astype(np.float32))
