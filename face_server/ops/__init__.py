@@ -1,0 +1,1 @@
+"""What surrounds the requests: limits, metrics, logging, health."""

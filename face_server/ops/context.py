@@ -1,0 +1,113 @@
+"""Around every request: gives it an id and a deadline, notices when its client goes, and reports its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from face_server.request import RequestContext, current
+
+UPLOAD_SECONDS = 60.0  # for a whole body: a client that sends slower than that only holds memory
+DISCONNECT: Message = {"type": "http.disconnect"}
+
+
+@dataclass(slots=True)
+class Ending:
+    """What is known of a request when it is over."""
+
+    request: RequestContext
+    path: str
+    status: int  # 0: nothing was answered
+    seconds: float
+
+
+class LogIds:
+    """13 digits, rising: the milliseconds of the clock, or the next number when that one is taken."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        self._last = max(self._last + 1, int(time.time() * 1000))
+        return self._last
+
+
+class RequestScope:
+    def __init__(
+        self,
+        app: ASGIApp,
+        deadline_seconds: float,
+        ended: Callable[[Ending], None],
+        admit: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._app = app
+        self._deadline = deadline_seconds
+        self._ended = ended
+        self._admit = admit
+        self._ids = LogIds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.monotonic()
+        request = RequestContext(self._ids.next(), deadline=begun + self._deadline, admit=self._admit)
+        client = _Client(request, receive, self._deadline)
+        status = 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif not message.get("more_body", False):
+                client.leave()
+            await send(message)
+
+        token = current.set(request)
+        try:
+            await self._app(scope, client.receive, sent)
+        finally:
+            client.leave()
+            current.reset(token)
+            self._ended(Ending(request, scope["path"], status, time.monotonic() - begun))
+
+
+class _Client:
+    """Passes the body on as it comes, keeps none of it, and afterwards listens for the client's going."""
+
+    def __init__(self, request: RequestContext, receive: Receive, deadline_seconds: float) -> None:
+        self._request = request
+        self._receive = receive
+        self._deadline = deadline_seconds
+        self._until = time.monotonic() + UPLOAD_SECONDS
+        self._watch: asyncio.Task[None] | None = None
+
+    async def receive(self) -> Message:
+        if self._watch is not None:
+            await asyncio.wait([self._watch])
+            return DISCONNECT
+        try:
+            async with asyncio.timeout(self._until - time.monotonic()):
+                message = await self._receive()
+        except TimeoutError:
+            message = DISCONNECT
+        if message["type"] == "http.disconnect":
+            self._request.cancelled = True
+        elif not message.get("more_body", False):
+            # The time a client needs to send its body is its own: the deadline counts from here.
+            self._request.deadline = time.monotonic() + self._deadline
+            self._watch = asyncio.create_task(self._wait_for_end())
+        return message
+
+    async def _wait_for_end(self) -> None:
+        await self._receive()
+        self._request.cancelled = True
+
+    def leave(self) -> None:
+        """The answer is complete: whoever goes now has not left early."""
+        if self._watch is not None:
+            self._watch.cancel()

@@ -1,0 +1,78 @@
+"""Figures for Prometheus, in a registry of their own. Serves the engine as its meter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from face_server.ops.context import Ending
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        kind = ("dialect", "interface")
+        self._requests = self._counter("face_requests", "Requests that were answered", (*kind, "code"))
+        self._gone = self._counter("face_requests_gone", "Requests whose client went before the answer", kind)
+        self._latency = self._histogram("face_request_seconds", "From the first byte to the end of the answer", kind)
+        self._stages = self._histogram("face_stage_seconds", "Steps of the work on one request", ("stage",))
+        self._queue = self._histogram("face_queue_wait_seconds", "Work that ran: its wait for a lane")
+        self._refused = self._counter("face_work_refused", "Work that never ran", ("reason",))
+        self._rows = self._histogram("face_model_batch_size", "Rows of one execution", ("model",), _ROWS)
+        self._waits = self._histogram("face_model_queue_seconds", "Wait of an execution's oldest row", ("model",))
+        self._runs = self._histogram("face_model_execution_seconds", "Time of one execution", ("model",))
+        self._restarts = self._counter("face_lane_restarts", "Dead lanes that were replaced", ("lane",))
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = _SECONDS
+    ) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A figure that is read when somebody asks."""
+        Gauge(name, text, registry=self.registry).set_function(value)
+
+    def page(self) -> bytes:
+        return generate_latest(self.registry)
+
+    # The end of a request
+
+    def ended(self, ending: Ending) -> None:
+        request = ending.request
+        if not request.dialect:
+            return
+        if request.cancelled:
+            self._gone.labels(request.dialect, request.interface).inc()
+        else:
+            self._requests.labels(request.dialect, request.interface, request.code).inc()
+            self._latency.labels(request.dialect, request.interface).observe(ending.seconds)
+        for name, milliseconds in request.stages.items():
+            self._stages.labels(name).observe(milliseconds / 1000)
+
+    # The engine's meter
+
+    def queued(self, seconds: float) -> None:
+        self._queue.observe(seconds)
+
+    def refused(self, why: str) -> None:
+        self._refused.labels(why).inc()
+
+    def executed(self, model: str, rows: int, waited: float, ran: float) -> None:
+        self._rows.labels(model).observe(rows)
+        self._waits.labels(model).observe(waited)
+        self._runs.labels(model).observe(ran)
+
+    def restarted(self, lane: str) -> None:
+        self._restarts.labels(lane).inc()
