@@ -1,0 +1,1 @@
+"""One module per vendor: parse the wire, call FaceService, render the wire."""

@@ -1,0 +1,137 @@
+"""H5 liveness: a short video from a browser, with field names and an envelope of its own; and its sessions."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from face_server.dialects import wire
+from face_server.dialects.baidu import codes
+from face_server.dialects.baidu.endpoint import DIALECT, failure, read_fields
+from face_server.dialects.baidu.sessions import Sessions
+from face_server.dialects.params import Refusal
+from face_server.dialects.texts import FormText, JsonText, LongText, NotBase64, Upload, decode_base64
+from face_server.dialects.wire import Bodies, BodyTooLarge, Fields, Kind, Shape, Unreadable, double
+from face_server.faces.asks import VideoVerdict
+from face_server.faces.gates import FALSE_REJECTS
+from face_server.faces.service import FaceService
+from face_server.settings import Settings
+
+PATHS = ("/face-api/face/liveness", "/api/face-api/face/liveness")
+SESSION_PATHS = (
+    "/rest/2.0/face/v1/faceliveness/sessioncode",  # where the public cloud has it
+    "/face-api/v3/face/sessioncode",  # the private one: the document has no interface for it
+    "/v3/face/sessioncode",
+    "/api/face-api/v3/face/sessioncode",
+    "/api/v3/face/sessioncode",
+)
+SUCCESS = "success"
+BAD_VIDEO = 222203
+SHAPE = Shape(("video_base64", "session_id", "video"))
+
+
+def routes(service: FaceService, settings: Settings, bodies: Bodies) -> list[BaseRoute]:
+    sessions = Sessions(settings.data_dir)
+    liveness = VideoLiveness(service, sessions, bodies)
+    browsers = Middleware(
+        CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["POST"], allow_headers=["*"]
+    )
+    middleware = [browsers] if settings.cors_origins else []
+    methods = ["POST", "OPTIONS"] if settings.cors_origins else ["POST"]
+    create = SessionCode(sessions, bodies)
+    return [
+        *(Route(path, liveness.respond, methods=methods, middleware=middleware) for path in PATHS),
+        *(Route(path, create.respond, methods=methods, middleware=middleware) for path in SESSION_PATHS),
+    ]
+
+
+class VideoLiveness:
+    def __init__(self, service: FaceService, sessions: Sessions, bodies: Bodies) -> None:
+        self._service, self._sessions, self._bodies = service, sessions, bodies
+
+    async def respond(self, request: Request) -> Response:
+        arrived = int(time.time())
+        try:
+            video, session = await self._read(request)
+            verdict = await self._service.video(video)
+            return envelope(arrived, 0, SUCCESS, self._result(verdict, session))
+        except Exception as error:
+            return envelope(arrived, *failure(error))
+
+    async def _read(self, request: Request) -> tuple[bytes, str]:
+        try:
+            kind, found = await read_fields(request, self._bodies, SHAPE)
+        except BodyTooLarge:
+            raise Refusal(BAD_VIDEO) from None
+        if kind is Kind.ARRAY or not found:
+            raise Refusal(codes.MISSING, "video")
+        session = found[0].get("session_id")
+        return _video(found[0]), session if isinstance(session, str) else ""
+
+    def _result(self, verdict: VideoVerdict, session: str) -> dict[str, Any]:
+        return {
+            "score": double(verdict.score),
+            "thresholds": FALSE_REJECTS,
+            # Nothing here listens to the sound: what was spoken stays empty.
+            "code": {"create": self._sessions.code(session), "identify": ""},
+            "pic_list": [
+                {"face_id": str(int(face.token[:15], 16)), "pic": base64.b64encode(jpeg).decode()}
+                for face, jpeg in verdict.faces
+            ],
+        }
+
+
+def _video(fields: Fields) -> bytes:
+    """The file when there is one, else the text."""
+    file = fields.get("video")
+    if isinstance(file, Upload) and file.data:
+        return file.data
+    value = fields.get("video_base64") or file
+    if isinstance(value, str | JsonText | FormText | LongText):
+        if value == "":
+            raise Refusal(codes.MISSING, "video")
+        try:
+            return decode_base64(value)
+        except NotBase64:
+            raise Refusal(BAD_VIDEO) from None
+    raise Refusal(codes.MISSING, "video")
+
+
+class SessionCode:
+    def __init__(self, sessions: Sessions, bodies: Bodies) -> None:
+        self._sessions, self._bodies = sessions, bodies
+
+    async def respond(self, request: Request) -> Response:
+        arrived = int(time.time())
+        try:
+            await self._bodies.read(request)  # says nothing we need: an appid at most
+            session, code = self._sessions.create()
+            return envelope(arrived, 0, SUCCESS, {"session_id": session, "code": code})
+        except BodyTooLarge:
+            return envelope(arrived, *failure(Unreadable()))
+        except Exception as error:
+            return envelope(arrived, *failure(error))
+
+
+def envelope(arrived: int, code: int, message: str, result: dict[str, Any] | None = None) -> Response:
+    """The document's names, and copies under the names of all other interfaces."""
+    wire.note(DIALECT, "face/liveness (video)", code)
+    return wire.answer(
+        {
+            "err_no": code,
+            "err_msg": message,
+            "result": result,
+            "timestamp": arrived,
+            "cached": 0,
+            "serverlogid": str(wire.log_id()),
+            "error_code": code,
+            "error_msg": message,
+        }
+    )
