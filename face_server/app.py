@@ -1,0 +1,194 @@
+"""The only place where parts are wired: settings -> engine, vision, store, service, dialects -> one ASGI app."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from face_server import __version__
+from face_server.dialects import baidu, cloudwalk, enn, sid
+from face_server.engine.batcher import BatchedModel, DirectModel, make_model
+from face_server.engine.lanes import Lanes
+from face_server.engine.session import choose_device
+from face_server.errors import Stage
+from face_server.faces.service import FaceService
+from face_server.housekeeping import kept_in_order
+from face_server.index.gallery import Hit
+from face_server.index.registry import Registry
+from face_server.index.snapshots import Snapshots
+from face_server.ops import docs
+from face_server.ops.context import Ending, RequestScope
+from face_server.ops.health import Probes
+from face_server.ops.logging import RequestLog
+from face_server.ops.metrics import Metrics
+from face_server.ops.serving import is_public
+from face_server.settings import Settings
+from face_server.store.blobs import Blobs
+from face_server.store.rows import Quota
+from face_server.store.store import Store
+from face_server.store.tokens import TokenCache
+from face_server.vision.analyzer import Analyzer, Limits
+from face_server.vision.local import LocalVision
+from face_server.vision.packs import Pack, find_pack
+from face_server.vision.protocol import VisionInfo
+
+MB = 2**20
+GPU_BATCH = 32
+
+Hits = list[list[Hit]]
+
+log = logging.getLogger(__name__)
+
+
+class Parts:
+    """Everything a running server consists of; made on start, closed in the opposite order on stop."""
+
+    vision: LocalVision
+    registry: Registry
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.device = choose_device(settings.device)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.max_batch = settings.max_batch or (1 if self.device == "cpu" else GPU_BATCH)
+        # In front of a GPU most lanes wait for a batch, so it takes more of them than cores to fill one.
+        usual = cores if self.device == "cpu" else max(2 * cores, self.max_batch)
+        self.lanes = Lanes(settings.lanes or usual, queue_bytes=settings.queue_mb * MB, meter=self.metrics)
+        self.models: dict[Path, DirectModel | BatchedModel] = {}
+        self.pack = find_pack(settings.pack, settings.models_dir or settings.data_dir / "models")
+        self.store = Store(
+            settings.data_dir / "faces.db",
+            Quota(settings.groups_per_app, settings.faces_per_app, settings.faces_per_group),
+        )
+        self.tokens = TokenCache(settings.data_dir, settings.token_minutes, settings.token_cache_mb)
+        self.blobs = Blobs(settings.data_dir / "pictures")
+        self.open = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[FaceService]:
+        async with AsyncExitStack() as stack:
+            self.lanes.start()
+            stack.callback(self.lanes.close)
+            stack.push_async_callback(self.store.close)
+            _, self.vision = await asyncio.gather(self.store.open(), asyncio.to_thread(self._vision, self.pack))
+            await asyncio.to_thread(self.tokens.open)
+            stack.callback(self.tokens.close)
+            self.registry = self._registry()
+            stack.push_async_callback(self.registry.close)
+            await stack.enter_async_context(kept_in_order(self.store, self.registry, self.blobs))
+            self._gauges()
+            self.open = True
+            yield FaceService(
+                self.vision, self.registry, self.store, self.tokens, self.blobs, self.lanes, self.settings
+            )
+            self.open = False
+
+    def _registry(self) -> Registry:
+        async def scan(work: Callable[[], Hits]) -> Hits:
+            return await self.lanes.submit(work, urgent=True)
+
+        info = self.vision.info
+        snapshots = Snapshots(self.settings.data_dir / "galleries", info.embedding_id, info.dimensions)
+        return Registry(self.store, scan, info.dimensions, snapshots)
+
+    def _vision(self, pack: Pack) -> LocalVision:
+        models = {
+            name: [self._model(name, file, half=bool(role.parameters.get("fp16"))) for file in role.files]
+            for name, role in pack.roles.items()
+        }
+        limits = Limits(self.settings.max_picture_pixels, square_input=self.max_batch > 1)
+        analyzer = Analyzer(pack.roles, models, limits)
+        embed = pack.roles.get("embed")
+        calibration = embed.calibration if embed else None
+        knots = tuple(zip(calibration.raw, calibration.score, strict=True)) if calibration else ()
+        info = VisionInfo(pack.name, analyzer.capabilities, pack.embedding_id, analyzer.dimensions, knots)
+        return LocalVision(analyzer, self.lanes, info)
+
+    def _model(self, role: str, file: Path, *, half: bool) -> DirectModel | BatchedModel:
+        """Roles that name the same file share one model."""
+        if file not in self.models:
+            stage = {"detect": Stage.DETECT, "embed": Stage.EMBED, "liveness": Stage.LIVENESS}.get(
+                role, Stage.ATTRIBUTES
+            )
+            self.models[file] = make_model(
+                file.stem,
+                file.read_bytes(),
+                device=self.device,
+                max_batch=self.max_batch,
+                stage=stage,
+                half=half,
+                meter=self.metrics,
+            )
+        return self.models[file]
+
+    def _gauges(self) -> None:
+        gauge = self.metrics.gauge
+        gauge("face_queue_length", "Work that waits for a lane", lambda: self.lanes.length)
+        gauge("face_lanes", "Lanes there should be", lambda: self.lanes.count)
+        gauge("face_lanes_alive", "Lanes that work", lambda: self.lanes.alive)
+        gauge("face_galleries", "Galleries in memory", lambda: len(self.registry.galleries))
+        gauge("face_gallery_faces", "Faces in these galleries", lambda: sum(map(len, self.registry.galleries)))
+
+    def tell(self, listener: socket.socket) -> None:
+        """What an operator wants to see at the start."""
+        host, port = listener.getsockname()[:2]
+        log.info("ready", extra={"address": f"http://{host}:{port}", "pack": self.pack.name, "device": self.device})
+        if self.settings.auth == "open" and is_public(host):
+            log.warning("anybody who reaches this address may use it: authorization is open", extra={"address": host})
+
+    @property
+    def models_ready(self) -> bool:
+        return bool(self.models) and all(model.ready for model in self.models.values())
+
+
+def create_app(settings: Settings) -> FastAPI:
+    parts = Parts(settings)
+    requests = RequestLog()
+
+    def ended(ending: Ending) -> None:
+        parts.metrics.ended(ending)
+        requests.ended(ending)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with parts.running() as service:
+            app.router.routes.extend(baidu.router(service, settings))
+            app.router.routes.extend(cloudwalk.router(service, settings))
+            app.router.routes.extend(enn.router(service, settings))
+            app.router.routes.extend(sid.router(service, settings))
+            yield
+
+    checks = {
+        "store": lambda: parts.open,
+        "lanes": lambda: parts.lanes.ready,
+        "models": lambda: parts.models_ready,
+    }
+    app = FastAPI(
+        title="face-server",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        middleware=[
+            Middleware(Probes, checks=checks, page=parts.metrics.page),
+            Middleware(
+                RequestScope,
+                deadline_seconds=settings.deadline_ms / 1000,
+                ended=ended,
+                admit=parts.lanes.admit,
+            ),
+        ],
+    )
+    app.router.routes.extend(docs.routes)
+    app.state.parts = parts
+    return app

@@ -1,0 +1,87 @@
+"""The command line: face-server serve | models | version."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from face_server import __version__
+
+app = typer.Typer(
+    name="face-server",
+    help="A self-hosted face recognition server that speaks the APIs of five vendors.",
+    epilog="Every setting is an environment variable FACE_*, or a line of the TOML file that FACE_CONFIG names.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on: FACE_HOST, or 127.0.0.1.", show_default=False)]
+Port = Annotated[int | None, typer.Option(help="Port to listen on: FACE_PORT, or 8300.", show_default=False)]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of everything it keeps: FACE_DATA_DIR, or ./data.", show_default=False)
+]
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Start the server."""
+    gc.disable()  # until it serves: nothing of what a start makes is garbage, and looking for some takes a sixth of it
+    # What a server needs takes a second to import; the other commands do without it.
+    from face_server.errors import FaceError
+    from face_server.ops import logging, serving
+    from face_server.settings import load_settings
+
+    given = {"host": host, "port": port, "data_dir": data_dir}
+    try:
+        settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+        logging.set_up(settings.log_level, settings.log_format)
+        _prepare(settings.data_dir)
+        listener = serving.listen(settings.host, settings.port)
+        serving.keep_memory_small()
+        from face_server.app import create_app
+
+        server = create_app(settings)
+    except (FaceError, ValueError, OSError, serving.CannotListen) as error:
+        _refuse(error)
+    parts = server.state.parts
+    raise typer.Exit(serving.run(server, listener, ready=lambda: parts.tell(listener), draining=parts.lanes.close))
+
+
+def _prepare(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"the data folder {folder} is not writable")
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """What an operator can mend is told in one line, without a stack."""
+    text = str(error)
+    if hasattr(error, "errors"):  # of the settings: one clause for each
+        text = "; ".join(f"FACE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+    print(f"face-server: {text}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def models(context: typer.Context) -> None:
+    """List, install, verify and calibrate packs of models."""
+    from face_server.models_cli import app as models_app
+
+    models_app(context.args, prog_name="face-server models")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    app()

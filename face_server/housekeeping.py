@@ -1,0 +1,66 @@
+"""Beside the requests: clearing deleted groups, saving snapshots, forgetting old changes, sweeping, freeing memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from face_server.index.registry import Registry
+from face_server.ops.serving import give_memory_back
+from face_server.store.blobs import Blobs
+from face_server.store.store import Store
+
+CLEAR_EVERY = 2.0  # seconds
+TRIM_EVERY = 10.0
+SAVE_EVERY = 300.0
+FORGET_EVERY = 600.0
+SWEEP_EVERY = 3600.0
+SWEEP_FIRST = 90.0  # what a crash left is old enough by then
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> AsyncIterator[None]:
+    """While the context lasts. What is not finished at its end goes on after the next start."""
+
+    async def clear() -> None:
+        for app, group in await store.deleting_groups():
+            done = False
+            while not done:
+                done, pictures = await store.purge(app, group)
+                await blobs.remove(pictures)
+
+    async def sweep() -> None:
+        """Pictures whose row a crash prevented."""
+        await blobs.sweep(await store.picture_keys())
+
+    async def trim() -> None:
+        await asyncio.to_thread(give_memory_back)
+
+    chores = (
+        (clear, CLEAR_EVERY, CLEAR_EVERY),
+        (trim, TRIM_EVERY, TRIM_EVERY),
+        (registry.save, SAVE_EVERY, SAVE_EVERY),
+        (store.forget_changes, FORGET_EVERY, FORGET_EVERY),
+        (sweep, SWEEP_FIRST, SWEEP_EVERY),
+    )
+    tasks = [asyncio.create_task(_again_and_again(chore, first, every)) for chore, first, every in chores]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _again_and_again(chore: Callable[[], Awaitable[None]], first: float, every: float) -> None:
+    await asyncio.sleep(first)
+    while True:
+        try:
+            await chore()
+        except Exception:
+            log.exception("a chore failed, it is tried again in %g s", every)
+        await asyncio.sleep(every)
