@@ -1,0 +1,1 @@
+"""Programs around the server: load generator, benchmark, training. None of them is needed to serve."""

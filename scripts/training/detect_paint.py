@@ -1,0 +1,75 @@
+"""Paint for the detector's pictures: where a pasted crop covers, plain people below it, and what cameras do to all."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.training.corpus import Image, decode, encode_jpeg
+from scripts.training.landmarks_data import SIDE
+from scripts.training.teachers import Floats
+
+
+def cover(kind: str, box: Floats) -> NDArray[np.uint8]:
+    """Where a pasted crop covers what was there: an oval a little larger than the face, or the whole crop."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    if kind == "oval":
+        middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+        axes = (int(half[0] * 1.08), int(half[1] * 1.1))
+        cv2.ellipse(mask, (int(middle[0]), int(middle[1])), axes, 0, 0, 360, 255, -1)
+        mask[:2] = mask[-2:] = 0
+        mask[:, :2] = mask[:, -2:] = 0
+        return np.asarray(cv2.blur(mask, (9, 9)), np.uint8)
+    mask[3:-3, 3:-3] = 255
+    return mask if kind == "photo" else np.asarray(cv2.blur(cv2.erode(mask, np.ones((9, 9))), (15, 15)), np.uint8)
+
+
+def body(
+    pixels: Image, middle: NDArray[Any], side: float, turn: float, skin: tuple[int, int, int], rng: np.random.Generator
+) -> None:
+    """Hair, neck and shoulders as plain shapes below a face that will be pasted: small faces are known by them."""
+    angle = np.radians(turn)
+    down, across = np.array([-np.sin(angle), np.cos(angle)]), np.array([np.cos(angle), np.sin(angle)])
+
+    def at(right: float, below: float) -> tuple[int, int]:
+        place = middle + (across * right + down * below) * side
+        return int(place[0]), int(place[1])
+
+    def oval(place: tuple[int, int], wide: float, high: float, colour: tuple[int, ...]) -> None:
+        cv2.ellipse(pixels, place, (max(int(wide * side), 1), max(int(high * side), 1)), turn, 0, 360, colour, -1)
+
+    cloth = tuple(int(v) for v in rng.integers(0, 256, 3))
+    dark = rng.uniform(0, 1) ** 2
+    hair = tuple(int(v) for v in np.clip(np.array([200, 160, 110]) * dark + rng.normal(15, 10, 3), 0, 255))
+    oval(at(0, 1.35 + rng.uniform(-0.1, 0.1)), rng.uniform(0.8, 1.2), rng.uniform(0.55, 0.8), cloth)
+    if rng.random() < 0.8:
+        wide, high = rng.uniform(0.44, 0.62), rng.uniform(0.5, 0.68)
+        oval(at(0, rng.uniform(-0.2, 0.05)), wide, high, hair)
+    corners = np.array([at(-0.22, 0.2), at(0.22, 0.2), at(0.26, 0.75), at(-0.26, 0.75)], np.int32)
+    cv2.fillConvexPoly(pixels, corners, skin)
+
+
+def degrade(pixels: Image, rng: np.random.Generator) -> Image:
+    """Light, colour, blur, noise and recompression of the whole picture."""
+    if rng.random() < 0.7:
+        # One table per channel does contrast, brightness, gamma and colour at once.
+        ramp = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.3))
+        gains = rng.uniform(0.6, 1.3) * rng.normal(1, 0.07, 3)
+        table = np.clip((ramp[:, None] - 0.5) * 255 * gains + 128 + rng.normal(0, 22), 0, 255).astype(np.uint8)
+        pixels = np.asarray(cv2.LUT(pixels, table[None]), np.uint8)
+    if rng.random() < 0.12:
+        pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    kind = rng.random()
+    if kind < 0.15:
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.5, 1.8)), np.uint8)
+    elif kind < 0.3:  # big photos are shrunk without averaging, which makes them harsh
+        soft, gain = cv2.blur(pixels, (3, 3)), rng.uniform(0.3, 1.5)
+        pixels = np.asarray(cv2.addWeighted(pixels, 1 + gain, soft, -gain, 0), np.uint8)
+    elif kind < 0.37:
+        size = int(rng.integers(4, 9))
+        pixels = np.asarray(cv2.blur(pixels, (size, 1) if rng.random() < 0.5 else (1, size)), np.uint8)
+    if rng.random() < 0.12:
+        noise = rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(2, 14)
+        pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    return decode(encode_jpeg(pixels, int(rng.integers(20, 80)))) if rng.random() < 0.25 else pixels

@@ -1,0 +1,113 @@
+"""The training loop of the small models: resumable, on a CPU or a GPU, with a fixed seed and averaged weights."""
+
+import argparse
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from logging import Logger
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scripts.training import packtoml, runs
+from scripts.training.optim import Optimizer, schedule
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to learn. `seconds` ends this call early: the next one goes on from the checkpoint."""
+
+    folder: Path
+    steps: int
+    seconds: float = math.inf
+    workers: int = 0
+    muon: float = 0.006
+    adam: float = 0.002
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, steps: int) -> "Plan":
+        return cls(args.work, steps, args.seconds, args.workers)
+
+
+def arguments(about: str, work: str) -> argparse.ArgumentParser:
+    """The common arguments, and those of a run in slices."""
+    parser = runs.arguments(about, work)
+    parser.add_argument("--pack", type=Path, default=packtoml.PACK)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop at a checkpoint after so long")
+    parser.add_argument("--workers", type=int, default=0, help="threads that make batches ahead")
+    return parser
+
+
+def fit(
+    model: nn.Module,
+    sample: Callable[[int], Batch],
+    loss: Callable[[nn.Module, Batch], Tensor],
+    plan: Plan,
+    log: Logger,
+) -> nn.Module | None:
+    """The averaged model after the last step; None when time ran out before.
+
+    `sample` makes a step's batch from the step's number alone: a resumed run sees what an unbroken one would.
+    """
+    where = runs.device()
+    model.to(where, memory_format=torch.channels_last)
+    mean = runs.Average(model, 0.998)
+    optimizer = Optimizer(model, muon=plan.muon, adam=plan.adam)
+    checkpoint = plan.folder / "checkpoint.pt"
+    first = _resume(checkpoint, model, mean, optimizer, where)
+    started = told = time.monotonic()
+    recent: deque[float] = deque(maxlen=200)
+    done = first
+    for number, batch in _batches(sample, first, plan):
+        model.train()
+        with runs.half(where):
+            value = loss(model, {name: tensor.to(where) for name, tensor in batch.items()})
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step(schedule(number / plan.steps))
+        mean.update(model)
+        recent.append(value.item())
+        done, now = number + 1, time.monotonic()
+        if now - told > 30 or done == plan.steps:
+            told = now
+            log.info("step %d of %d: loss %.4f", done, plan.steps, sum(recent) / len(recent))
+        if now - started > plan.seconds:
+            break
+    if done > first:
+        state = {"model": model.state_dict(), "mean": mean.model.state_dict(), "steps": mean.steps}
+        runs.save(checkpoint, **state, optimizer=optimizer.state(), step=done)
+    return mean.model if done >= plan.steps else None
+
+
+def _resume(path: Path, model: nn.Module, mean: runs.Average, optimizer: Optimizer, where: torch.device) -> int:
+    state = runs.load(path, where)
+    if state is None:
+        return 0
+    model.load_state_dict(state["model"])
+    mean.model.load_state_dict(state["mean"])
+    mean.steps = state["steps"]
+    optimizer.restore(state["optimizer"])
+    return int(state["step"])
+
+
+def _batches(sample: Callable[[int], Batch], first: int, plan: Plan) -> Iterator[tuple[int, Batch]]:
+    """Batches in order, some of them made ahead by other threads (OpenCV and NumPy let them run)."""
+    if not plan.workers:
+        for step in range(first, plan.steps):
+            yield step, sample(step)
+        return
+    with ThreadPoolExecutor(plan.workers) as pool:
+        waiting: deque[tuple[int, Future[Batch]]] = deque()
+        for step in range(first, plan.steps):
+            waiting.append((step, pool.submit(sample, step)))
+            if len(waiting) > 2 * plan.workers:
+                number, future = waiting.popleft()
+                yield number, future.result()
+        for number, future in waiting:
+            yield number, future.result()
