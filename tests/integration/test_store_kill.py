@@ -1,0 +1,110 @@
+"""kill -9 in the middle of everything: what was acknowledged is there, nothing is half there."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from face_server.store import blobs as pictures
+from face_server.store import store as rules
+from face_server.store.blobs import Blobs
+from face_server.store.reading import Reading
+from face_server.store.rows import FaceRow
+from tests.small_library import APP, face, library, open_store, token
+
+ROOT = Path(__file__).parents[2]
+COUNT = 500
+
+
+def run_victim(folder: Path, kill_after: int) -> set[int]:
+    """The numbers it has acknowledged."""
+    command = [sys.executable, "-m", "tests.integration.store_victim", str(folder), str(COUNT)]
+    acknowledged = set()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as victim:
+        assert victim.stdout is not None
+        for line in victim.stdout:
+            if not line.endswith(b"\n"):
+                break
+            acknowledged.add(int(line))
+            if len(acknowledged) == kill_after:
+                victim.kill()
+    assert (victim.returncode == 0) == (kill_after > COUNT)
+    return acknowledged
+
+
+async def replayed(store: Reading, app_id: int) -> set[int]:
+    """The faces there should be by the feed alone."""
+    feed = await store.changes(app_id, 0)
+    assert feed is not None
+    faces: set[int] = set()
+    for change in feed.changes:
+        (faces.add if change.kind == "add" else faces.discard)(change.face_id)
+    return faces
+
+
+async def assert_whole(folder: Path, rows: list[FaceRow], acknowledged: set[int]) -> None:
+    blobs = Blobs(folder / "pictures")
+    numbers = {int(row.token, 16): row for row in rows}
+    assert acknowledged <= numbers.keys(), "acknowledged and lost"
+    for number, row in numbers.items():
+        assert (row.group, row.user, row.template) == (f"g{number % 3}", f"u{number // 2}", face(number).template)
+        assert await blobs.load(row.picture) == b"picture of %d" % number
+
+
+@pytest.mark.parametrize("kill_after", [1, 130, 420])
+async def test_kill_9_during_500_concurrent_adds(
+    tmp_path: Path, kill_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await open_store(tmp_path)).close()
+    acknowledged = await asyncio.to_thread(run_victim, tmp_path, kill_after)
+    assert len(acknowledged) >= kill_after
+
+    async with library(tmp_path) as lib:
+        _, rows = await lib.store.page_of_faces(APP, None)
+        await assert_whole(tmp_path, rows, acknowledged)
+        for row in rows:
+            assert await lib.found(int(row.token, 16), row.group)
+        app_id, _ = (await lib.store.seq(APP)) or (0, 0)
+        assert await replayed(lib.store, app_id) == {row.id for row in rows}
+        # What only a picture was written for is swept up.
+        monkeypatch.setattr(pictures, "_YOUNG", -1.0)
+        await Blobs(tmp_path / "pictures").sweep(await lib.store.picture_keys())
+    assert {path.name for path in (tmp_path / "pictures").glob("??/*")} == {row.picture for row in rows}
+    with sqlite3.connect(tmp_path / "faces.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        faceless = "SELECT count(*) FROM users WHERE id NOT IN (SELECT user_id FROM faces)"
+        assert connection.execute(faceless).fetchone() == (0,)
+
+    # And the work can be finished.
+    assert await asyncio.to_thread(run_victim, tmp_path, COUNT + 1) == set(range(COUNT))
+    async with library(tmp_path) as lib:
+        total, rows = await lib.store.page_of_faces(APP, None)
+        await assert_whole(tmp_path, rows, set(range(COUNT)))
+        assert total == COUNT
+
+
+async def test_deleted_group_stays_deleted_over_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "AT_ONCE", 10)
+    monkeypatch.setattr(rules, "CHUNK", 20)
+    monkeypatch.setattr("face_server.index.registry.WORTH_IT", 1)
+    async with library(tmp_path) as lib:
+        for number in range(50):
+            await lib.enroll(number, group="gone" if number % 2 else "kept")
+        assert await lib.found(1, "gone")
+        assert await lib.found(2, "kept")
+        await lib.registry.save()
+        await lib.store.delete_group(APP, "gone")  # the process ends before the index or the purge hear of it
+    async with library(tmp_path) as lib:
+        assert [group.name for group in await lib.store.list_groups(APP)] == ["kept"]
+        assert await lib.found(2, "kept")
+        ((app, group_id),) = await lib.store.deleting_groups()
+        while not (await lib.store.purge(app, group_id))[0]:
+            assert await lib.found(2, "kept")
+        assert await lib.store.face_by_token(APP, token(1)) is None
+        total, _ = await lib.store.page_of_faces(APP, None)
+        assert total == 25
+    assert len(list((tmp_path / "galleries").iterdir())) == 1, "the deleted group's snapshot is gone"
