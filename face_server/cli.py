@@ -1,10 +1,11 @@
-"""The command line: face-server serve | models | version."""
+"""The command line: `serve`, and the words of `commands/`."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -69,12 +70,22 @@ def _refuse(error: Exception) -> NoReturn:
     raise typer.Exit(2)
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def models(context: typer.Context) -> None:
-    """List, install, verify and calibrate packs of models."""
-    from face_server.models_cli import app as models_app
+# Words with words of their own. Each module has a Typer `app`; none is loaded before it is needed.
+_GROUPS = {
+    "models": "List, install, verify and calibrate packs of models.",
+}
 
-    models_app(context.args, prog_name="face-server models")
+
+def _add_group(word: str, help_: str) -> None:
+    def run(context: typer.Context) -> None:
+        import_module(f"face_server.commands.{word}").app(context.args, prog_name=f"face-server {word}")
+
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(word, help=help_, add_help_option=False, context_settings=settings)(run)
+
+
+for _word, _help in _GROUPS.items():
+    _add_group(_word, _help)
 
 
 @app.command()

@@ -22,7 +22,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from face_server.models_cli import app
+from face_server.commands.models import app
 from face_server.vision import fetch, manifest
 from face_server.vision.packs import Pack, models_home
 from tests import tiny_nets
@@ -205,7 +205,7 @@ def test_a_person_is_asked(tmp_path: Path, host: Host, answer: bytes, accepts: b
     path, target = definition(tmp_path, host, archive()), tmp_path / "models"
     (tmp_path / "local.zip").write_bytes(archive())
     keyboard, terminal = pty.openpty()
-    command = [sys.executable, "-m", "face_server.models_cli", "install", path, "--zip", tmp_path / "local.zip"]
+    command = [sys.executable, "-m", "face_server.commands.models", "install", path, "--zip", tmp_path / "local.zip"]
     with subprocess.Popen(
         [*map(str, command), "--models-dir", str(target)],
         stdin=terminal,
