@@ -1,0 +1,7 @@
+"""Pictures that outlive their faces."""
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None: ...
