@@ -19,6 +19,7 @@ from face_server.engine.batcher import BatchedModel, DirectModel, make_model
 from face_server.engine.lanes import Lanes
 from face_server.engine.session import choose_device
 from face_server.errors import Stage
+from face_server.faces.access import Access
 from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
 from face_server.index.gallery import Hit
@@ -71,6 +72,7 @@ class Parts:
         )
         self.tokens = TokenCache(settings.data_dir, settings.token_minutes, settings.token_cache_mb)
         self.blobs = Blobs(settings.data_dir / "pictures")
+        self.access = Access(self.store.access, enforced=settings.auth == "apps")
         self.open = False
 
     @asynccontextmanager
@@ -80,6 +82,8 @@ class Parts:
             stack.callback(self.lanes.close)
             stack.push_async_callback(self.store.close)
             _, self.vision = await asyncio.gather(self.store.open(), asyncio.to_thread(self._vision, self.pack))
+            await self.access.open()
+            stack.push_async_callback(self.access.close)
             await asyncio.to_thread(self.tokens.open)
             stack.callback(self.tokens.close)
             self.registry = self._registry()
@@ -88,7 +92,14 @@ class Parts:
             self._gauges()
             self.open = True
             yield FaceService(
-                self.vision, self.registry, self.store, self.tokens, self.blobs, self.lanes, self.settings
+                self.vision,
+                self.registry,
+                self.store,
+                self.tokens,
+                self.blobs,
+                self.lanes,
+                self.settings,
+                self.access,
             )
             self.open = False
 

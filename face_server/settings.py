@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "text"
     time_zone: str = "Asia/Shanghai"  # of the times on the wire
-    auth: Literal["open"] = "open"
+    auth: Literal["open", "apps"] = "open"  # apps: every caller shows the secret of its app
 
     # Models
     pack: str = "builtin"  # a pack's name, or the path of its folder

@@ -17,6 +17,7 @@ import numpy as np
 from face_server.engine.lanes import Lanes
 from face_server.errors import FaceError, GroupMissing, ModelMissing, NoFace, OtherModel
 from face_server.faces import gates
+from face_server.faces.access import Access
 from face_server.faces.asks import Ask, Comparison, Found, Mode, Place, Query, VideoVerdict
 from face_server.faces.distinct import Distinct
 from face_server.faces.keeping import Keeping, embedding
@@ -58,7 +59,9 @@ class FaceService:
         blobs: Blobs,
         lanes: Lanes,
         settings: Settings,
+        access: Access,
     ) -> None:
+        self.access = access
         self.library = Library(store, registry, blobs)
         self._vision, self._registry, self._store, self._blobs, self._lanes = vision, registry, store, blobs, lanes
         self._looking = Looking(vision, store, tokens, blobs, settings)

@@ -37,6 +37,29 @@ apps = Table(
     # The model of all templates in the app; empty until the first face.
     Column("embedding_id", String(64), nullable=False),
     Column("created", Float, nullable=False),
+    sqlite_autoincrement=True,  # what is in memory about a deleted app must never be taken for another one's
+)
+
+# One row for the whole deployment.
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", LargeBinary, nullable=False),  # random; what secrets are hashed and tokens are signed with
+    Column("access", BigInteger, nullable=False),  # grows with every change of apps and credentials
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("digest", LargeBinary, nullable=False),  # keyed hash of the secret
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),  # 0: never
+    Column("used", Float, nullable=False),  # last use; 0: never
+    sqlite_autoincrement=True,
 )
 
 groups = Table(

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from face_server.errors import FaceMissing, GroupExists, GroupMissing, TargetGroupMissing, UserMissing
 from face_server.model import DEFAULT_APP
+from face_server.store.access import AccessRows
 from face_server.store.database import Database
 from face_server.store.reading import Reading
 from face_server.store.rows import Change, Enrolled, Mode, NewFace, Quota, Removed, Write
@@ -33,6 +34,7 @@ class Store(Reading):
 
     def __init__(self, path: Path, quota: Quota = NO_QUOTA) -> None:
         super().__init__(Database(path))
+        self.access = AccessRows(self._database)
         self._quota = quota
 
     async def open(self) -> None:

@@ -26,6 +26,7 @@ from face_server.errors import (
     TokenUnknown,
     UserMissing,
 )
+from face_server.faces.access import Access
 from face_server.faces.asks import Ask, Mode, Place, Query
 from face_server.faces.service import FaceService
 from face_server.index.registry import Registry
@@ -126,7 +127,9 @@ async def service(eyes: Eyes, tmp_path: Path) -> AsyncIterator[FaceService]:
         return work()
 
     registry = Registry(store, run, SIZE, Snapshots(tmp_path / "galleries", "model-1", SIZE))
-    yield FaceService(eyes, registry, store, tokens, Blobs(tmp_path / "pictures"), lanes, Settings(data_dir=tmp_path))
+    blobs, settings = Blobs(tmp_path / "pictures"), Settings(data_dir=tmp_path)
+    access = Access(store.access, enforced=False)
+    yield FaceService(eyes, registry, store, tokens, blobs, lanes, settings, access)
     await registry.close()
     lanes.close()
     tokens.close()
