@@ -87,6 +87,7 @@ users = Table(
     Column("created", Float, nullable=False),
     Column("updated", Float, nullable=False),
     UniqueConstraint("group_id", "name"),
+    Index("users_page", "group_id", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -119,4 +120,57 @@ changes = Table(
     Column("kind", String(16), nullable=False),  # add, remove, drop (a whole group)
     Column("group_id", BigInteger, nullable=False),
     Column("face_id", BigInteger, nullable=False),
+)
+
+# People who administer the server. Who signs in must know a password; what each may do is in `role`.
+operators = Table(
+    "operators",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),  # viewer, operator, admin
+    Column("password", LargeBinary, nullable=False),  # salt and slow hash
+    Column("session_key", LargeBinary, nullable=False),  # signs the sessions; another one ends them all
+    Column("changed", Float, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("source", String(64), nullable=False),  # address of the caller
+    Column("action", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    # "begun" is written before the change, the rest after it: a crash between them leaves a trace.
+    Column("outcome", String(64), nullable=False),
+    Column("log_id", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("kind", String(32), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    Column("created", Float, nullable=False),
+    Column("starts", Float, nullable=False),
+    Column("ended", Float),
+    Column("author", String(64), nullable=False),
+    Column("error", Text),
+    Column("columns", Text, nullable=False),  # of the result
+    sqlite_autoincrement=True,
+)
+
+job_rows = Table(
+    "job_rows",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("cells", Text, nullable=False),
 )

@@ -16,9 +16,11 @@ from face_server.errors import FaceMissing, GroupExists, GroupMissing, TargetGro
 from face_server.model import DEFAULT_APP
 from face_server.store.access import AccessRows
 from face_server.store.database import Database
+from face_server.store.pages import Pages
 from face_server.store.reading import Reading
 from face_server.store.rows import Change, Enrolled, Mode, NewFace, Quota, Removed, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+from face_server.store.work import Audit, JobRows, Operators
 from face_server.store.writing import NO_QUOTA, Writing
 
 AT_ONCE = 1000  # faces of a deleted group that are cleared before the answer leaves
@@ -35,6 +37,9 @@ class Store(Reading):
     def __init__(self, path: Path, quota: Quota = NO_QUOTA) -> None:
         super().__init__(Database(path))
         self.access = AccessRows(self._database)
+        self.pages = Pages(self._database)
+        self.operators, self.audit = Operators(self._database), Audit(self._database)
+        self.jobs = JobRows(self._database)
         self._quota = quota
 
     async def open(self) -> None:

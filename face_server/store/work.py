@@ -1,0 +1,208 @@
+"""Rows of the work around the library: who may administer, what they changed, and jobs with their results."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from face_server.store.database import Database
+from face_server.store.schema import audit, job_rows, jobs, operators
+
+WAITING, RUNNING = "waiting", "running"
+DONE, FAILED, CANCELLED, INTERRUPTED = "done", "failed", "cancelled", "interrupted"
+OPEN_STATES = (WAITING, RUNNING)
+ROWS_AT_ONCE = 2000
+
+Cells = Sequence[str | int | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    name: str
+    role: str
+    password: bytes
+    session_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the audit log."""
+
+    name: str
+    role: str
+    source: str
+    action: str
+    target: Mapping[str, str]
+    outcome: str
+    log_id: int
+    id: int = 0
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    id: int
+    kind: str
+    what: dict[str, str]
+    state: str
+    done: int
+    total: int | None
+    created: float
+    starts: float
+    ended: float | None
+    author: str
+    error: str | None
+    columns: list[str]
+    rows: int = field(default=0)
+
+
+class Operators:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, name: str) -> Operator | None:
+        query = sa.select(operators).where(operators.c.name == name)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return Operator(row.name, row.role, bytes(row.password), bytes(row.session_key)) if row else None
+
+    async def any(self) -> bool:
+        query = sa.select(operators.c.name).limit(1)
+        return await self._database.read(lambda connection: connection.execute(query).first()) is not None
+
+    async def put(self, operator: Operator) -> None:
+        values = {
+            "role": operator.role,
+            "password": operator.password,
+            "session_key": operator.session_key,
+            "changed": time.time(),
+        }
+        same = operators.c.name == operator.name
+
+        def work(connection: sa.Connection) -> None:
+            if not connection.execute(sa.update(operators).where(same).values(values)).rowcount:
+                connection.execute(sa.insert(operators).values(name=operator.name, **values))
+
+        await self._database.write(work)
+
+    async def end_sessions(self, name: str, session_key: bytes) -> None:
+        change = sa.update(operators).where(operators.c.name == name).values(session_key=session_key)
+        await self._database.write(lambda connection: connection.execute(change))
+
+
+class Audit:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, entry: Entry) -> int:
+        row = sa.insert(audit).values(
+            time=time.time(),
+            name=entry.name,
+            role=entry.role,
+            source=entry.source,
+            action=entry.action,
+            target=json.dumps(dict(entry.target)),
+            outcome=entry.outcome,
+            log_id=entry.log_id,
+        )
+        new = await self._database.write(lambda connection: connection.execute(row.returning(audit.c.id)).scalar_one())
+        return int(new)
+
+    async def ended(self, entry_id: int, outcome: str) -> None:
+        change = sa.update(audit).where(audit.c.id == entry_id).values(outcome=outcome)
+        await self._database.write(lambda connection: connection.execute(change))
+
+    async def page(self, before: int | None, length: int, name: str | None, action: str | None) -> list[Entry]:
+        """Newest first."""
+        query = sa.select(audit).order_by(audit.c.id.desc()).limit(length)
+        for column, value in ((audit.c.name, name), (audit.c.action, action)):
+            if value is not None:
+                query = query.where(column == value)
+        if before is not None:
+            query = query.where(audit.c.id < before)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [
+            Entry(r.name, r.role, r.source, r.action, json.loads(r.target), r.outcome, r.log_id, r.id, r.time)
+            for r in rows
+        ]
+
+
+class JobRows:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, kind: str, what: Mapping[str, str], starts: float, author: str) -> int:
+        values = {"kind": kind, "what": json.dumps(dict(what)), "state": WAITING, "done": 0, "starts": starts}
+        row = sa.insert(jobs).values(created=time.time(), author=author, columns="[]", **values).returning(jobs.c.id)
+        return int(await self._database.write(lambda connection: connection.execute(row).scalar_one()))
+
+    async def change(self, job_id: int, only_in: Sequence[str] = OPEN_STATES, **values: object) -> bool:
+        """False when the job is in none of these states: somebody else was faster."""
+        change = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(only_in)).values(values)
+        return bool(await self._database.write(lambda connection: connection.execute(change).rowcount))
+
+    async def finish(self, job_id: int, columns: Sequence[str], rows: Sequence[Cells]) -> None:
+        """The result and the state in one commit."""
+
+        def work(connection: sa.Connection) -> None:
+            done = {"state": DONE, "ended": time.time(), "columns": json.dumps(list(columns))}
+            same = sa.and_(jobs.c.id == job_id, jobs.c.state == RUNNING)
+            if not connection.execute(sa.update(jobs).where(same).values(done)).rowcount:
+                return
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                part = enumerate(rows[start : start + ROWS_AT_ONCE], start)
+                values = [{"job_id": job_id, "number": n, "cells": json.dumps(list(cells))} for n, cells in part]
+                connection.execute(sa.insert(job_rows), values)
+
+        await self._database.write(work)
+
+    async def get(self, job_id: int) -> JobRow | None:
+        found = await self._jobs(_JOBS.where(jobs.c.id == job_id))
+        return found[0] if found else None
+
+    async def page(self, before: int | None, length: int, kind: str | None, state: str | None) -> list[JobRow]:
+        """Newest first."""
+        query = _JOBS.order_by(jobs.c.id.desc()).limit(length)
+        for column, value in ((jobs.c.kind, kind), (jobs.c.state, state)):
+            if value is not None:
+                query = query.where(column == value)
+        return await self._jobs(query if before is None else query.where(jobs.c.id < before))
+
+    async def unfinished(self) -> list[JobRow]:
+        return await self._jobs(_JOBS.where(jobs.c.state.in_(OPEN_STATES)).order_by(jobs.c.id))
+
+    async def result(self, job_id: int, after: int, length: int) -> list[tuple[int, list[Any]]]:
+        """Number and cells of the rows after that number."""
+        query = sa.select(job_rows.c.number, job_rows.c.cells).where(job_rows.c.job_id == job_id)
+        query = query.where(job_rows.c.number > after).order_by(job_rows.c.number).limit(length)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [(row.number, json.loads(row.cells)) for row in rows]
+
+    async def _jobs(self, query: sa.Select[Any]) -> list[JobRow]:
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [
+            JobRow(
+                r.id,
+                r.kind,
+                json.loads(r.what),
+                r.state,
+                r.done,
+                r.total,
+                r.created,
+                r.starts,
+                r.ended,
+                r.author,
+                r.error,
+                json.loads(r.columns),
+                r.rows,
+            )
+            for r in rows
+        ]
+
+
+_COUNT = sa.select(sa.func.count()).where(job_rows.c.job_id == jobs.c.id).scalar_subquery()
+_JOBS = sa.select(jobs, _COUNT.label("rows"))
