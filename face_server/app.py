@@ -76,7 +76,8 @@ class Parts:
         self.open = False
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[FaceService]:
+    async def working(self) -> AsyncIterator[FaceService]:
+        """Library and models, without what one process alone may do: for commands, also beside a running server."""
         async with AsyncExitStack() as stack:
             self.lanes.start()
             stack.callback(self.lanes.close)
@@ -84,13 +85,8 @@ class Parts:
             _, self.vision = await asyncio.gather(self.store.open(), asyncio.to_thread(self._vision, self.pack))
             await self.access.open()
             stack.push_async_callback(self.access.close)
-            await asyncio.to_thread(self.tokens.open)
-            stack.callback(self.tokens.close)
             self.registry = self._registry()
             stack.push_async_callback(self.registry.close)
-            await stack.enter_async_context(kept_in_order(self.store, self.registry, self.blobs))
-            self._gauges()
-            self.open = True
             yield FaceService(
                 self.vision,
                 self.registry,
@@ -101,6 +97,16 @@ class Parts:
                 self.settings,
                 self.access,
             )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[FaceService]:
+        async with self.working() as service, AsyncExitStack() as stack:
+            await asyncio.to_thread(self.tokens.open)
+            stack.callback(self.tokens.close)
+            await stack.enter_async_context(kept_in_order(self.store, self.registry, self.blobs))
+            self._gauges()
+            self.open = True
+            yield service
             self.open = False
 
     def _registry(self) -> Registry:
