@@ -132,6 +132,15 @@ class Parsing:
 
 
 @dataclass(frozen=True, slots=True)
+class Portrait:
+    """A face cut out of its picture."""
+
+    jpeg: bytes
+    left: int  # where its corner lies in the picture
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     box: Box
     probability: float  # the detector's confidence
@@ -145,6 +154,7 @@ class Face:
     attributes: Attributes = field(default_factory=Attributes)
     embedding: FloatArray | None = None  # unit length
     parsing: Parsing | None = None
+    portrait: Portrait | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,7 @@ class Task:
     any_turn: bool = False  # also look for faces in the picture turned by 90, 180 and 270 degrees
     dewater: bool = False  # take the mesh of a watermarked ID photo away before the embedding
     spot: Spot | None = None  # analyse this face, do not detect
+    portrait: float = 0.0  # cut so many times its box out with the first face, if that costs no second decoding
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 from face_server.engine.lanes import Lanes
 from face_server.errors import FaceError, ModelMissing
 from face_server.faces.looking import Known, Looking, Sight, spot_of
-from face_server.model import Face, FloatArray
+from face_server.model import Face, FloatArray, Portrait
 from face_server.settings import Settings
 from face_server.store import spots
 from face_server.store.blobs import Blobs
@@ -25,6 +25,11 @@ MARGIN = 3.0  # a stored face is a picture of so many times its box
 class Keeping:
     def __init__(self, looking: Looking, blobs: Blobs, lanes: Lanes, settings: Settings) -> None:
         self._looking, self._blobs, self._lanes, self._settings = looking, blobs, lanes, settings
+
+    @property
+    def portrait(self) -> float:
+        """What to ask for with a face that is to be kept, so that its picture is decoded only once."""
+        return MARGIN if self._settings.store_pictures == "face" else 0.0
 
     @asynccontextmanager
     async def kept(self, app: str, face: Face, sight: Sight) -> AsyncIterator[NewFace]:
@@ -47,11 +52,14 @@ class Keeping:
             known = Known(Record(spot_of(face)), sight.picture)
         if known.picture is None or self._settings.store_pictures == "none":
             return Known(known.record, None)
-        return known if self._settings.store_pictures == "picture" else await self._cropped(known.record, known.picture)
+        if self._settings.store_pictures == "picture":
+            return known
+        return await self._cropped(known.record, known.picture, face.portrait)
 
-    async def _cropped(self, record: Record, picture: bytes) -> Known:
+    async def _cropped(self, record: Record, picture: bytes, crop: Portrait | None) -> Known:
         box, limit = record.spot_in_stored.box, self._settings.max_picture_pixels
-        crop = await self._lanes.submit(lambda: portrait.cut(picture, box, MARGIN, limit), urgent=True)
+        if crop is None:
+            crop = await self._lanes.submit(lambda: portrait.cut(picture, box, MARGIN, limit), urgent=True)
         left, top = record.origin
         return Known(replace(record, origin=(left + crop.left, top + crop.top)), crop.jpeg)
 

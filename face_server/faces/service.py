@@ -164,7 +164,8 @@ class FaceService:
 
     async def enroll(self, app: str, ask: Ask, place: Place) -> Face:
         await self._check_place(app, place)
-        sight = await self._looking.look(app, ask, ask.want | Want.EMBEDDING | self._wanted(ask.gates))
+        want = ask.want | Want.EMBEDDING | self._wanted(ask.gates)
+        sight = await self._looking.look(app, replace(ask, portrait=self._keeping.portrait), want)
         face = sight.faces[0]
         gates.check(face, ask.gates)
         await self._register(app, face, sight, place)

@@ -77,7 +77,7 @@ class Analyzer:
         return Analysis(
             picture.width,
             picture.height,
-            tuple(self._face(found, faces, i, picture, tokens[i], task.want) for i in range(len(faces))),
+            tuple(self._face(found, faces, i, picture, tokens[i], task) for i in range(len(faces))),
         )
 
     def clean(self, data: bytes) -> Cleaned:
@@ -161,11 +161,13 @@ class Analyzer:
     def _layout(self) -> str:
         return self.equipment.landmarker.layout if self.equipment.landmarker else ""
 
-    def _face(self, found: Findings, faces: Faces, i: int, picture: Picture, token: str, want: Want) -> Face:
-        readings, parser = found.readings, self.equipment.parser
+    def _face(self, found: Findings, faces: Faces, i: int, picture: Picture, token: str, task: Task) -> Face:
+        readings, parser, want = found.readings, self.equipment.parser, task.want
         live, raw = readings.get("live"), readings.get("live_raw")
+        box = _box(faces.boxes[i], picture)
+        cut = bool(task.portrait) and i == 0 and picture.scale == 1.0
         return Face(
-            box=_box(faces.boxes[i], picture),
+            box=box,
             probability=float(faces.scores[i]),
             # The detector's own: with them the face can be analysed again to the same result.
             points=faces.points[i] / np.float32(picture.scale),
@@ -178,6 +180,7 @@ class Analyzer:
             attributes=attributes(readings, i, want),
             embedding=found.embeddings[i] if found.embeddings is not None else None,
             parsing=Parsing(found.parsing[i], parser.labels) if parser and found.parsing else None,
+            portrait=portrait.cut_pixels(picture.pixels, box, task.portrait) if cut else None,
         )
 
     def _landmarks(self, found: Findings, i: int, picture: Picture) -> Landmarks:

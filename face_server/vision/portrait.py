@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 
 from face_server.errors import BadPicture
-from face_server.model import Box
+from face_server.model import Box, Portrait
 from face_server.vision.images import Pixels, decode
 
 QUALITY = 95
 
 
-@dataclass(frozen=True, slots=True)
-class Portrait:
-    jpeg: bytes
-    left: int  # where its corner lies in the picture
-    top: int
-
-
 def cut(picture: bytes, box: Box, margin: float, max_pixels: int) -> Portrait:
     """`margin` times the box around its centre. It ends where the picture does, so completeness stays what it is."""
-    pixels = decode(picture, max_pixels).pixels
+    return cut_pixels(decode(picture, max_pixels).pixels, box, margin)
+
+
+def cut_pixels(pixels: Pixels, box: Box, margin: float) -> Portrait:
+    """The same, of a picture that is decoded in full."""
     height, width = pixels.shape[:2]
     half = max(box.width, box.height) * margin / 2
     x, y = box.left + box.width / 2, box.top + box.height / 2
