@@ -79,6 +79,10 @@ MESSAGES = {
 }
 MESSAGES |= dict.fromkeys(range(222901, 222917), "system busy")
 
+# The manual knows no credentials; these are what the vendor's public cloud says about them.
+OTHER_APP, NOT_ALLOWED = 6, 110
+ACCESS = {OTHER_APP: "No permission to access data", NOT_ALLOWED: "Access token invalid or no longer valid"}
+
 MISSING = 222001
 IMAGE_COUNT = 222208
 SYSTEM_ERROR = 222302
@@ -154,4 +158,4 @@ def code_of(error: errors.FaceError) -> int:
 
 
 def message(code: int, name: str = "") -> str:
-    return f"param[{name}] is null" if code == MISSING else MESSAGES[code]
+    return f"param[{name}] is null" if code == MISSING else ACCESS.get(code) or MESSAGES[code]

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from face_server.dialects import wire
 from face_server.dialects.baidu import codes
+from face_server.dialects.baidu.guard import OPEN, Guard, keep_to_own
 from face_server.dialects.baidu.interfaces import ArrayInterface, Interface, Result
 from face_server.dialects.baidu.tables import APP_ONLY
 from face_server.dialects.params import Refusal, Table, Values
@@ -55,15 +56,16 @@ async def read_fields(request: Request, bodies: Bodies, shape: Shape) -> tuple[K
 
 
 class Endpoint:
-    def __init__(self, interface: Interface, bodies: Bodies) -> None:
-        self._interface, self._bodies = interface, bodies
+    def __init__(self, interface: Interface, bodies: Bodies, guard: Guard = OPEN) -> None:
+        self._interface, self._bodies, self._guard = interface, bodies, guard
         self._shape = Shape(interface.table.names)
         self._too_large = too_large(interface.table)
 
     async def respond(self, request: Request) -> Response:
         arrived = int(time.time())
         try:
-            result = await self._interface.run(await self._read(request))
+            caller = await self._guard.caller(request)
+            result = await self._interface.run(keep_to_own(caller, await self._read(request)))
             return envelope(self._interface.path, arrived, 0, codes.SUCCESS, result, self._interface.flat)
         except Exception as error:
             return envelope(self._interface.path, arrived, *failure(error))
@@ -85,14 +87,17 @@ class Endpoint:
 
 
 class ArrayEndpoint:
-    def __init__(self, interface: ArrayInterface, bodies: Bodies) -> None:
-        self._interface, self._bodies = interface, bodies
+    def __init__(self, interface: ArrayInterface, bodies: Bodies, guard: Guard = OPEN) -> None:
+        self._interface, self._bodies, self._guard = interface, bodies, guard
         self._shape = Shape((*interface.element.names, *APP_ONLY.names), interface.most)
 
     async def respond(self, request: Request) -> Response:
         arrived = int(time.time())
         try:
-            result = await self._interface.run(*await self._read(request))
+            caller = await self._guard.caller(request)
+            app, values = await self._read(request)
+            keep_to_own(caller, {"appid": app})
+            result = await self._interface.run(app, values)
             return envelope(self._interface.path, arrived, 0, codes.SUCCESS, result)
         except Exception as error:
             return envelope(self._interface.path, arrived, *failure(error))

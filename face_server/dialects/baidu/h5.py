@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from face_server.dialects import wire
 from face_server.dialects.baidu import codes
 from face_server.dialects.baidu.endpoint import DIALECT, failure, read_fields
+from face_server.dialects.baidu.guard import OPEN, Guard
 from face_server.dialects.baidu.sessions import Sessions
 from face_server.dialects.params import Refusal
 from face_server.dialects.texts import FormText, JsonText, LongText, NotBase64, Upload, decode_base64
@@ -37,15 +38,15 @@ BAD_VIDEO = 222203
 SHAPE = Shape(("video_base64", "session_id", "video"))
 
 
-def routes(service: FaceService, settings: Settings, bodies: Bodies) -> list[BaseRoute]:
+def routes(service: FaceService, settings: Settings, bodies: Bodies, guard: Guard) -> list[BaseRoute]:
     sessions = Sessions(settings.data_dir)
-    liveness = VideoLiveness(service, sessions, bodies)
+    liveness = VideoLiveness(service, sessions, bodies, guard)
     browsers = Middleware(
         CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["POST"], allow_headers=["*"]
     )
     middleware = [browsers] if settings.cors_origins else []
     methods = ["POST", "OPTIONS"] if settings.cors_origins else ["POST"]
-    create = SessionCode(sessions, bodies)
+    create = SessionCode(sessions, bodies, guard)
     return [
         *(Route(path, liveness.respond, methods=methods, middleware=middleware) for path in PATHS),
         *(Route(path, create.respond, methods=methods, middleware=middleware) for path in SESSION_PATHS),
@@ -53,12 +54,13 @@ def routes(service: FaceService, settings: Settings, bodies: Bodies) -> list[Bas
 
 
 class VideoLiveness:
-    def __init__(self, service: FaceService, sessions: Sessions, bodies: Bodies) -> None:
-        self._service, self._sessions, self._bodies = service, sessions, bodies
+    def __init__(self, service: FaceService, sessions: Sessions, bodies: Bodies, guard: Guard = OPEN) -> None:
+        self._service, self._sessions, self._bodies, self._guard = service, sessions, bodies, guard
 
     async def respond(self, request: Request) -> Response:
         arrived = int(time.time())
         try:
+            await self._guard.caller(request)
             video, session = await self._read(request)
             verdict = await self._service.video(video)
             return envelope(arrived, 0, SUCCESS, self._result(verdict, session))
@@ -105,12 +107,13 @@ def _video(fields: Fields) -> bytes:
 
 
 class SessionCode:
-    def __init__(self, sessions: Sessions, bodies: Bodies) -> None:
-        self._sessions, self._bodies = sessions, bodies
+    def __init__(self, sessions: Sessions, bodies: Bodies, guard: Guard = OPEN) -> None:
+        self._sessions, self._bodies, self._guard = sessions, bodies, guard
 
     async def respond(self, request: Request) -> Response:
         arrived = int(time.time())
         try:
+            await self._guard.caller(request)
             await self._bodies.read(request)  # says nothing we need: an appid at most
             session, code = self._sessions.create()
             return envelope(arrived, 0, SUCCESS, {"session_id": session, "code": code})

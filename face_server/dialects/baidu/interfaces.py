@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from face_server.dialects.baidu import render, tables
+from face_server.dialects.baidu.guard import CALLER
 from face_server.dialects.baidu.tables import ALL, FIELD_WANTS
 from face_server.dialects.params import Table, Values
 from face_server.dialects.wire import double
@@ -176,6 +177,8 @@ class Interfaces:
         return {"group_id_list": await self._library.groups(sent["appid"], sent["start"], sent["length"])}
 
     async def app_list(self, sent: Values) -> Result:
+        if sent[CALLER] is not None:
+            return {"app_id_list": [sent[CALLER]]}
         apps = await self._library.apps()
         return {"app_id_list": apps if DEFAULT_APP in apps else [DEFAULT_APP, *apps]}
 

@@ -18,7 +18,7 @@ def router(service: FaceService, settings: Settings) -> list[BaseRoute]:
     parts = (Tools(service, settings), Groups(service), Faces(service, settings), Recognition(service))
     bodies = Bodies(settings.max_body_mb << 20, settings.queue_mb << 20)
     for interface in (one for part in parts for one in part.all()):
-        endpoint = Endpoint(interface, bodies, settings.cloudwalk_texts)
+        endpoint = Endpoint(interface, bodies, service.access, settings.cloudwalk_texts)
         for method in ("POST", "GET"):  # a route of two methods would give both the same operation id
             api.add_api_route(
                 interface.path,

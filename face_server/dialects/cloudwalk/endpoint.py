@@ -14,6 +14,7 @@ from face_server.dialects.cloudwalk.interfaces import Answer, Interface
 from face_server.dialects.params import Refusal, Values
 from face_server.dialects.wire import Bodies, BodyTooLarge, Fields, Kind, Shape, Unreadable
 from face_server.errors import FaceError
+from face_server.faces.access import Access
 from face_server.model import DEFAULT_APP
 
 DIALECT = "cloudwalk"
@@ -24,16 +25,20 @@ NUMBERS = frozenset({"result", "faceId"})  # that the manual prints as texts in 
 log = logging.getLogger(__name__)
 
 
-async def app_of(app_id: str, app_secret: str) -> str:
-    """Whose groups a caller works with. Nothing is checked: while authorization is open, clients that send an app_id
-    and clients that do not have to see the same groups."""
-    return DEFAULT_APP
+async def app_of(access: Access, app_id: str, app_secret: str) -> str:
+    """Whose groups a caller works with. While authorization is open, clients that send an app_id and clients that do
+    not have to see the same groups."""
+    if not access.enforced:
+        return DEFAULT_APP
+    if not await access.app_secret(app_id, app_secret):
+        raise Refusal(codes.NO_PERMISSION)
+    return app_id
 
 
 class Endpoint:
-    def __init__(self, interface: Interface, bodies: Bodies, texts: bool) -> None:
+    def __init__(self, interface: Interface, bodies: Bodies, access: Access, texts: bool) -> None:
         """`texts`: numbers that name something are sent as texts."""
-        self._interface, self._bodies, self._texts = interface, bodies, texts
+        self._interface, self._bodies, self._access, self._texts = interface, bodies, access, texts
         self._shape = Shape((*interface.table.names, *CREDENTIALS))
 
     async def respond(self, request: Request) -> Response:
@@ -41,7 +46,7 @@ class Endpoint:
         try:
             query = wire.parse_query(request.scope["query_string"])
             body = await self._body(request)
-            app = await app_of(*(_credential(name, request, query, body) for name in CREDENTIALS))
+            app = await app_of(self._access, *(_credential(name, request, query, body) for name in CREDENTIALS))
             values: Values = self._interface.table.read(body, query)
             return envelope(path, 0, await self._interface.run(app, values), self._texts)
         except Exception as error:

@@ -16,7 +16,7 @@ def router(service: FaceService, settings: Settings) -> list[BaseRoute]:
     api = APIRouter(tags=["ENN"])
     bodies = Bodies(settings.max_body_mb << 20, settings.queue_mb << 20)
     for interface in Interfaces(service, settings).all():
-        endpoint = Endpoint(interface, bodies, frozenset(settings.enn_text_codes))
+        endpoint = Endpoint(interface, bodies, service.access, frozenset(settings.enn_text_codes))
         api.add_api_route(
             f"/cv/face/{interface.name}",
             endpoint.respond,

@@ -41,8 +41,8 @@ MESSAGES = {
 }
 
 # What the gateway in front of the interfaces answers, with the HTTP status of the same number.
-UNAVAILABLE, FAILED = 503, 500
-GATEWAY = {UNAVAILABLE: "Service Unavailable", FAILED: "Internal Server Error"}
+UNAUTHORIZED, UNAVAILABLE, FAILED = 401, 503, 500
+GATEWAY = {UNAUTHORIZED: "Unauthorized", UNAVAILABLE: "Service Unavailable", FAILED: "Internal Server Error"}
 
 _CHECKS = {SUCCESS: 0, NOBODY: 0, NO_FACE: 10, BLURRED: 20, BRIGHT: 30, DARK: 31, OTHER_DIRECTION: 40}
 _OTHER_PROBLEM = 50

@@ -15,27 +15,41 @@ from face_server.dialects.enn.sent import NAMES, PICTURES, Sent, app_of
 from face_server.dialects.params import Refusal
 from face_server.dialects.wire import Bodies, BodyTooLarge, Fields, Kind, Shape, Unreadable
 from face_server.errors import FaceError
+from face_server.faces.access import Access
 
 DIALECT = "enn"
 EVERY_APP = "*"
+TOKEN = "X-GW-Authorization"
 
 log = logging.getLogger(__name__)
 
 
 class Endpoint:
-    def __init__(self, interface: Interface, bodies: Bodies, text_codes: frozenset[str]) -> None:
-        self._interface, self._bodies, self._text_codes = interface, bodies, text_codes
+    def __init__(self, interface: Interface, bodies: Bodies, access: Access, text_codes: frozenset[str]) -> None:
+        self._interface, self._bodies, self._access, self._text_codes = interface, bodies, access, text_codes
         self._shape = Shape(NAMES)
 
     async def respond(self, request: Request) -> Response:
         app = ""
         try:
+            owner = await self._owner(request)
             fields = await self._fields(request)
             app = app_of(fields)
+            if owner is not None and app not in ("", owner):
+                raise Refusal(codes.UNAUTHORIZED)
             told = await self._interface.answer(Sent(fields, self._interface.names))
             return self._envelope(app, codes.SUCCESS, told)
         except Exception as error:
             return self._envelope(app, self._code(error), error.told if isinstance(error, Telling) else {})
+
+    async def _owner(self, request: Request) -> str | None:
+        """The app of the gateway's token; None while authorization is open."""
+        if not self._access.enforced:
+            return None
+        owner = await self._access.by_token(request.headers.get(TOKEN, ""))
+        if owner is None:
+            raise Refusal(codes.UNAUTHORIZED)
+        return owner
 
     async def _fields(self, request: Request) -> Fields:
         body = await self._bodies.read(request)

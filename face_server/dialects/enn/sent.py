@@ -51,8 +51,10 @@ class Sent:
 
 def app_of(fields: Fields) -> str:
     """The app_id that was sent, wherever it stands and whether or not the interface looks at it."""
-    value = _plain("app_id", fields.get("app_id"))
-    return value if isinstance(value, str) else ""
+    try:
+        return _name(_plain("app_id", fields.get("app_id")))
+    except Wrong:  # which no interface takes for an app either
+        return ""
 
 
 def _plain(name: str, value: object) -> object:

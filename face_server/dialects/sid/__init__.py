@@ -16,6 +16,6 @@ def router(service: FaceService, settings: Settings) -> list[BaseRoute]:
     api = APIRouter(tags=["SID"])
     bodies = Bodies(settings.max_body_mb << 20, settings.queue_mb << 20)
     for interface in Interfaces(service, settings).all():
-        endpoint = Endpoint(interface, bodies)
+        endpoint = Endpoint(interface, bodies, service.access)
         api.add_api_route(interface.path, endpoint.respond, methods=["POST"], name=interface.path)
     return list(api.routes)

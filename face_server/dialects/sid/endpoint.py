@@ -14,6 +14,7 @@ from face_server.dialects.sid.interfaces import Interface
 from face_server.dialects.sid.tables import identifier
 from face_server.dialects.wire import Bodies, BodyTooLarge, Fields, Kind, Shape, Unreadable
 from face_server.errors import FaceError
+from face_server.faces.access import Access
 
 DIALECT = "sid"
 CREDENTIALS = ("app_id", "app_secret")
@@ -21,27 +22,27 @@ CREDENTIALS = ("app_id", "app_secret")
 log = logging.getLogger(__name__)
 
 
-async def app_of(body: Fields) -> str:
+async def app_of(access: Access, body: Fields) -> str:
     """The app a caller works with. While authorization is open any pair is good, but both must be there."""
     try:
         app_id, secret = (identifier(body.get(name) or "") for name in CREDENTIALS)
     except Wrong:
         raise Refusal(codes.REFUSED) from None
-    if not app_id or not secret:
+    if not app_id or not secret or not await access.app_secret(app_id, secret):
         raise Refusal(codes.REFUSED)
     return app_id
 
 
 class Endpoint:
-    def __init__(self, interface: Interface, bodies: Bodies) -> None:
-        self._interface, self._bodies = interface, bodies
+    def __init__(self, interface: Interface, bodies: Bodies, access: Access) -> None:
+        self._interface, self._bodies, self._access = interface, bodies, access
         self._shape = Shape((*interface.table.names, *CREDENTIALS))
 
     async def respond(self, request: Request) -> Response:
         interface = self._interface
         try:
             body = await self._body(request)
-            app = await app_of(body)
+            app = await app_of(self._access, body)
             answer = await interface.run(app, interface.table.read(body))
             wire.note(DIALECT, interface.path, 0)
             return wire.answer({"info": "success", "result": 0, **answer})
