@@ -8,6 +8,8 @@ import pytest
 
 from scripts.load.server import ServerProcess, serving
 
+pytest_plugins = ["tests.conformance.plugin"]
+
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("FACE_SHARED", ROOT.parent / "shared")).resolve()
 

@@ -84,6 +84,7 @@ def test_strict_at_the_wire(astronaut: bytes, tmp_path: Path) -> None:
         assert len(api.detect(png(beside(portrait, mirrored)))) == 2
 
 
+@pytest.mark.other_contract("numbers are told to be texts")
 def test_numbers_as_texts(astronaut: bytes, tmp_path: Path) -> None:
     with serving(tmp_path, cloudwalk_texts=True) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         sent = {"groupId": "g", "img": text(astronaut)}

@@ -401,6 +401,7 @@ def test_bodies_that_cannot_be_read(http: httpx.Client, content: bytes, content_
 # Settings
 
 
+@pytest.mark.other_contract("codes are told to be texts")
 def test_settings(tmp_path: Path, portrait: bytes, other: bytes) -> None:
     settings = {
         "enn_provisioned": "true",
