@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from face_server.errors import Busy, OtherModel, Stage
 from face_server.index.gallery import Gallery, Hit, Vectors
 from face_server.index.snapshots import WORTH_IT, Snapshots
+from face_server.store.database import Columns
 from face_server.store.reading import Reading
 from face_server.store.rows import Change, GroupRef, Write
 
@@ -42,8 +44,12 @@ class Registry:
         self._saved: dict[int, int] = {}  # group -> the number its snapshot has
         # A change waits for running scans to end; the event loop must not.
         self._writer = ThreadPoolExecutor(1, "index-write")
+        self._following: dict[int, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
+        for task in list(self._following.values()):
+            task.cancel()
+        await asyncio.gather(*self._following.values(), return_exceptions=True)
         await self.save()
         await asyncio.to_thread(self._writer.shutdown)
 
@@ -77,6 +83,21 @@ class Registry:
             elif 0 <= app.seen < write.seq:
                 await self._catch_up(write.app_id, app)
 
+    def heard(self, app_id: int, seq: int) -> None:
+        """Another server has written: catch up now, so that the next search need not."""
+        app = self._apps.get(app_id)
+        if app is None or not 0 <= app.seen < seq or app_id in self._following:
+            return
+        task = asyncio.get_running_loop().create_task(self._follow(app_id, app))
+        self._following[app_id] = task
+        task.add_done_callback(lambda _: self._following.pop(app_id, None))
+
+    async def _follow(self, app_id: int, app: _App) -> None:
+        with suppress(Busy):  # a hint that is lost: the next search catches up
+            async with app.lock:
+                if app.seen >= 0:
+                    await self._catch_up(app_id, app)
+
     async def save(self) -> None:
         """Write a snapshot of every gallery that has changed since its last one."""
         for app in list(self._apps.values()):
@@ -86,6 +107,14 @@ class Registry:
                     if await asyncio.to_thread(self._snapshots.save, gallery, app.seen):
                         self._saved[gallery.group_id] = seq
         await asyncio.to_thread(self._snapshots.keep_only, await self._store.group_ids())
+
+    async def drop_gone(self) -> None:
+        """Galleries of groups that another process has deleted, and that nobody asks for any more."""
+        loaded = {gallery.group_id: app for app in self._apps.values() for gallery in list(app.galleries.values())}
+        gone = loaded.keys() - await self._store.group_ids() if loaded else set()
+        for group_id in gone:
+            loaded[group_id].galleries.pop(group_id, None)
+            self._snapshots.remove(group_id)
 
     async def _gallery(self, group: GroupRef) -> Gallery:
         if group.embedding_id not in ("", self._snapshots.embedding_id):
@@ -161,9 +190,7 @@ class Registry:
         return gallery
 
     async def _from_rows(self, group: GroupRef) -> Gallery | None:
-        def build(
-            seq: int, count: int, parts: Iterable[tuple[Sequence[int], Sequence[int], Sequence[bytes]]]
-        ) -> Gallery:
+        def build(seq: int, count: int, parts: Columns) -> Gallery | None:
             vectors = np.empty((count, self._dimensions), np.float32)
             ids = np.empty((2, count), np.int64)
             end = 0

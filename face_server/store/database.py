@@ -1,120 +1,72 @@
-"""Connections and threads. Everything that depends on which database it is stands in this file.
+"""What the store asks of a database, whichever it is.
 
-A transaction is a plain function of a connection. It runs as a whole on one thread: a coroutine that visits a driver
-thread once for every statement costs three times as much.
+A transaction is a plain function of a connection: the database decides where it runs, and with which others it shares
+a commit.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from face_server.errors import Busy, Stage, StoreFailed
-from face_server.store import migrate
-
-READERS = 4
 MOST_TOGETHER = 32  # writes that share one commit
 
+H = TypeVar("H")
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
+Columns = Iterable[tuple[Sequence[Any], ...]]  # the rows of a query in parts, each part column by column
+Heard = Callable[[int, int], None]  # the app with this id has come to this write
 
 
-@dataclass(slots=True)
-class _Write:
-    work: Work[Any]
-    done: Future[Any] = field(default_factory=Future)
-
-
-class Database:
-    """One thread that writes, a few that read: SQLite's own shape."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer = _engine(path, connections=1, begin="BEGIN IMMEDIATE")
-        self._reader = _engine(path, connections=READERS, begin="BEGIN")
-        self._writing = ThreadPoolExecutor(1, "store-write")
-        self._reading = ThreadPoolExecutor(READERS, "store-read")
-        self._waiting: deque[_Write] = deque()
+class Database(Protocol):
+    @property
+    def reachable(self) -> bool:
+        """Could a request be answered now?"""
 
     async def open(self) -> None:
-        await asyncio.to_thread(migrate.to_head, self._path)
-        # The first connection costs milliseconds; no request should pay for it.
-        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")))
+        """Ready for requests, with the newest schema."""
 
-    async def close(self) -> None:
-        for threads in (self._writing, self._reading):
-            await asyncio.to_thread(threads.shutdown)
-        self._reader.dispose()
-        self._writer.dispose()
+    async def close(self) -> None: ...
 
-    async def write(self, work: Work[T]) -> T:
-        """One unit of change, durable when this returns; any exception leaves nothing of it behind."""
-        write = _Write(work)
-        self._waiting.append(write)
-        self._writing.submit(self._commit_waiting)
-        # A caller that is cancelled while its transaction runs would never learn that it was committed,
-        # and the index would not either: the write is seen through to its end.
-        result: T = await asyncio.shield(asyncio.wrap_future(write.done))
-        return result
+    async def write(self, work: Work[T], app: str = "") -> T:
+        """One unit of change, durable when this returns; any exception leaves nothing of it behind. The writes to
+        one app may share a commit."""
 
     async def read(self, work: Work[T]) -> T:
         """One consistent view of all rows."""
 
-        def transaction() -> T:
-            try:
-                with self._reader.begin() as connection:
-                    return work(connection)
-            except DBAPIError as error:
-                raise Busy(Stage.DATABASE) from error
+    async def rows(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
+        """What one statement finds."""
 
-        return await asyncio.get_running_loop().run_in_executor(self._reading, transaction)
+    async def columns(self, first: Work[H], query: sa.Select[Any], build: Callable[[H, Columns], T]) -> T:
+        """What `build` makes, in a thread, of `first` and of very many rows, all as of one instant. The rows are
+        integers and bytes, and never in memory at once."""
 
-    # In the writing thread
+    def announce(self, app_id: int, seq: int) -> None:
+        """Tell the servers beside this one how far an app has come. A hint: it may get lost."""
 
-    def _commit_waiting(self) -> None:
-        """Most of a write is waiting for the disk, so those that came meanwhile share the next commit."""
-        writes = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_TOGETHER))]
-        if len(writes) < 2 or not self._commit_together(writes):
-            for write in writes:
-                self._commit(write)
 
-    def _commit(self, write: _Write) -> None:
-        try:
-            with self._writer.begin() as connection:
-                result = write.work(connection)
-        except DBAPIError as error:
-            write.done.set_exception(StoreFailed(str(error.orig)))
-        except BaseException as error:
-            write.done.set_exception(error)
-        else:
-            write.done.set_result(result)
+def database_at(place: Path | str, connections: int, heard: Heard) -> Database:
+    """SQLite in a file, or Postgres at an address; neither is loaded before it is needed."""
+    if isinstance(place, Path):
+        from face_server.store.sqlite import SqliteDatabase
 
-    def _commit_together(self, writes: list[_Write]) -> bool:
-        """False when the database failed: nothing is written, and each can be tried alone."""
-        results: list[tuple[Any, Exception | None]] = []
-        try:
-            with self._writer.begin() as connection:
-                results.extend(_attempt(connection, write.work) for write in writes)
-        except SQLAlchemyError:
-            return False
-        for write, (result, error) in zip(writes, results, strict=True):
-            if error is None:
-                write.done.set_result(result)
-            else:
-                write.done.set_exception(error)
-        return True
+        return SqliteDatabase(place)
+    from face_server.store.postgres import PostgresDatabase
+
+    return PostgresDatabase(place, connections, heard)
+
+
+def attempt_each(connection: sa.Connection, works: Iterable[Work[Any]]) -> list[tuple[Any, Exception | None]]:
+    """Of several writes in one transaction, one that refuses takes back only what is its own."""
+    return [_attempt(connection, work) for work in works]
 
 
 def _attempt(connection: sa.Connection, work: Work[Any]) -> tuple[Any, Exception | None]:
-    """A write that fails takes back only what is its own."""
     connection.exec_driver_sql("SAVEPOINT one_write")
     try:
         result, refused = work(connection), None
@@ -125,31 +77,3 @@ def _attempt(connection: sa.Connection, work: Work[Any]) -> tuple[Any, Exception
         connection.exec_driver_sql("ROLLBACK TO one_write")
     connection.exec_driver_sql("RELEASE one_write")
     return result, refused
-
-
-def _engine(path: Path, connections: int, begin: str) -> sa.Engine:
-    engine = sa.create_engine(
-        f"sqlite:///{path}",
-        poolclass=sa.QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        # Transactions begin where we say so, see below; the pool hands a connection to one thread at a time.
-        connect_args={"isolation_level": None, "check_same_thread": False},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",  # an acknowledged write survives the power cut too
-            "foreign_keys=ON",
-            "busy_timeout=10000",
-            "cache_size=-8000",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine

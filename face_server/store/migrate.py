@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
 
 FOLDER = Path(__file__).with_name("migrations")
+LOCK = 0x66616365  # of Postgres: of several servers that start at once, one migrates
 
 
 def head() -> str:
@@ -27,13 +31,32 @@ def current(path: Path) -> str | None:
 
 
 def to_head(path: Path) -> None:
-    if current(path) == head():
-        return
+    if current(path) != head():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _upgrade(url=f"sqlite:///{path}")
+
+
+def current_of(connection: sa.Connection) -> str | None:
+    if connection.execute(sa.text("SELECT to_regclass('alembic_version')")).scalar() is None:
+        return None
+    version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if version is None else str(version)
+
+
+def postgres_to_head(connection: sa.Connection) -> None:
+    """Within a transaction: all of it or nothing."""
+    if current_of(connection) != head():
+        connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        if current_of(connection) != head():
+            _upgrade(connection=connection)
+
+
+def _upgrade(**attributes: Any) -> None:
     from alembic import command
     from alembic.config import Config
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
-    config.attributes["url"] = f"sqlite:///{path}"
+    config.attributes.update(attributes)
     command.upgrade(config, "head")

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from face_server.errors import GroupDeleting, GroupMissing, UserMissing
-from face_server.store.database import Database
+from face_server.store.database import Columns, Database
 from face_server.store.rows import Change, FaceRow, Feed, GroupCount, GroupRef, UserRow
-from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
 
-PART = 1000  # rows
+MOST_ROWS = 2**31 - 1  # in a page, and before it
 
 T = TypeVar("T")
 # From the app's last write, the number of faces, and these in parts of three columns: ids, user ids, templates.
-Build = Callable[[int, int, Iterable[tuple[Sequence[int], Sequence[int], Sequence[bytes]]]], T]
+Build = Callable[[int, int, Columns], T]
 
 _FACE = (
     sa.select(faces, groups.c.name.label("group_name"), users.c.name.label("user_name"))
@@ -42,10 +42,10 @@ class Reading:
         self._database = database
 
     async def _all(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
-        return await self._database.read(lambda connection: connection.execute(query, values).all())
+        return await self._database.rows(query, values)
 
     async def _value(self, query: sa.Select[Any]) -> Any:
-        return await self._database.read(lambda connection: connection.execute(query).scalar_one())
+        return (await self._all(query))[0][0]
 
     # Apps and groups
 
@@ -155,7 +155,10 @@ class Reading:
         return _face(rows[0]) if rows else None
 
     async def picture_keys(self) -> set[str]:
-        return {row.picture for row in await self._all(sa.select(faces.c.picture).distinct())}
+        """Of everything that is stored in files."""
+        columns = (faces.c.picture, pictures.c.original, pictures.c.cut)
+        rows = await self._all(sa.union(*(sa.select(column.label("key")) for column in columns)))
+        return {row.key for row in rows}
 
     # For the index
 
@@ -169,15 +172,13 @@ class Reading:
         count = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == group.id)
         rows = sa.select(faces.c.id, faces.c.user_id, faces.c.template).where(faces.c.group_id == group.id)
 
-        def work(connection: sa.Connection) -> T:
+        def first(connection: sa.Connection) -> tuple[int, int]:
             now = connection.execute(seq).scalar()
             if now is None:
                 raise GroupMissing(group.name)
-            parts = connection.execution_options(yield_per=PART).execute(rows.order_by(faces.c.id)).partitions()
-            columns = (tuple(zip(*part, strict=True)) for part in parts)
-            return build(now, connection.execute(count).scalar_one(), columns)  # type: ignore[arg-type]
+            return now, connection.execute(count).scalar_one()
 
-        return await self._database.read(work)
+        return await self._database.columns(first, rows.order_by(faces.c.id), lambda begun, parts: build(*begun, parts))
 
     async def changes(self, app_id: int, after: int, group_id: int | None = None) -> Feed | None:
         """The feed of an app or one of its groups after a number. None when it does not reach back so far."""
@@ -204,7 +205,9 @@ class Reading:
 
 
 def _page(query: sa.Select[Any], start: int, length: int | None) -> sa.Select[Any]:
-    return query.offset(start).limit(length) if start or length is not None else query
+    if not start and length is None:
+        return query
+    return query.offset(min(start, MOST_ROWS)).limit(None if length is None else min(length, MOST_ROWS))
 
 
 def _group(row: sa.Row[Any]) -> GroupRef:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from face_server.errors import FaceMissing, GroupExists, GroupMissing, TargetGroupMissing, UserMissing
 from face_server.model import DEFAULT_APP
 from face_server.store.access import AccessRows
-from face_server.store.database import Database
+from face_server.store.database import Heard, database_at
 from face_server.store.pages import Pages
 from face_server.store.reading import Reading
 from face_server.store.rows import Change, Enrolled, Mode, NewFace, Quota, Removed, Write
@@ -28,14 +28,18 @@ CHUNK = 500  # and per transaction afterwards, so that other writers get their t
 
 KEPT_CHANGES = 100_000  # of each app
 
+CONNECTIONS = 10
+
 T = TypeVar("T")
 
 
 class Store(Reading):
     """Writes. What only reads is in `Reading`."""
 
-    def __init__(self, path: Path, quota: Quota = NO_QUOTA) -> None:
-        super().__init__(Database(path))
+    def __init__(self, place: Path | str, quota: Quota = NO_QUOTA, connections: int = CONNECTIONS) -> None:
+        """In a file of SQLite, or at the address of a Postgres with so many connections at most."""
+        self._followers: list[Heard] = []
+        super().__init__(database_at(place, connections, self._heard))
         self.access = AccessRows(self._database)
         self.pages = Pages(self._database)
         self.operators, self.audit = Operators(self._database), Audit(self._database)
@@ -44,12 +48,29 @@ class Store(Reading):
 
     async def open(self) -> None:
         await self._database.open()
+        born = sa.insert(apps).values(name=DEFAULT_APP, seq=0, forgotten=0, embedding_id="", created=time.time())
+
+        def work(connection: sa.Connection) -> None:
+            if connection.execute(sa.select(apps.c.id).where(apps.c.name == DEFAULT_APP)).first() is None:
+                connection.execute(born)
+
         if DEFAULT_APP not in await self.apps():
-            born = sa.insert(apps).values(name=DEFAULT_APP, seq=0, forgotten=0, embedding_id="", created=time.time())
-            await self._database.write(lambda connection: connection.execute(born))
+            await self._database.write(work)
 
     async def close(self) -> None:
         await self._database.close()
+
+    @property
+    def reachable(self) -> bool:
+        return self._database.reachable
+
+    def follow(self, heard: Heard) -> None:
+        """Be told, if possible, when another server has written."""
+        self._followers.append(heard)
+
+    def _heard(self, app_id: int, seq: int) -> None:
+        for heard in self._followers:
+            heard(app_id, seq)
 
     async def _write(self, app: str, work: Callable[[Writing], T], create: bool = False) -> tuple[Write, T]:
         def transaction(connection: sa.Connection) -> tuple[Write, T]:
@@ -57,7 +78,9 @@ class Store(Reading):
             result = work(writing)
             return writing.end(), result
 
-        return await self._database.write(transaction)
+        write, result = await self._database.write(transaction, app)
+        self._database.announce(write.app_id, write.seq)
+        return write, result
 
     # Groups
 
