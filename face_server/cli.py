@@ -72,6 +72,7 @@ def _refuse(error: Exception) -> NoReturn:
 
 # Words with words of their own. Each module has a Typer `app`; none is loaded before it is needed.
 _GROUPS = {
+    "apps": "Create, list, rotate and delete apps with their keys and secrets.",
     "models": "List, install, verify and calibrate packs of models.",
 }
 

@@ -13,6 +13,7 @@ from face_server.store.blobs import Blobs
 from face_server.store.store import Store
 
 CLEAR_EVERY = 2.0  # seconds
+DROP_EVERY = 5.0
 TRIM_EVERY = 10.0
 SAVE_EVERY = 300.0
 FORGET_EVERY = 600.0
@@ -42,6 +43,7 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
 
     chores = (
         (clear, CLEAR_EVERY, CLEAR_EVERY),
+        (registry.drop_gone, DROP_EVERY, DROP_EVERY),
         (trim, TRIM_EVERY, TRIM_EVERY),
         (registry.save, SAVE_EVERY, SAVE_EVERY),
         (store.forget_changes, FORGET_EVERY, FORGET_EVERY),

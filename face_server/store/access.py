@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from face_server.store.database import Database
-from face_server.store.rows import Change
+from face_server.store.rows import Change, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, credentials, deployment, faces, groups, metadata
 from face_server.store.writing import Writing
 
@@ -116,7 +116,7 @@ class AccessRows:
     async def close_app(self, app: str) -> list[int]:
         """Its credentials go, its groups are gone for callers. The ids of groups that are to be purged."""
 
-        def work(connection: sa.Connection) -> list[int]:
+        def work(connection: sa.Connection) -> tuple[Write, list[int]]:
             _app_id(connection, app)
             writing = Writing.begin(connection, app, create=False)
             connection.execute(sa.delete(credentials).where(credentials.c.app_id == writing.app_id))
@@ -125,10 +125,11 @@ class AccessRows:
             ids = list(connection.execute(sa.select(groups.c.id).where(mine)).scalars())
             connection.execute(sa.update(groups).where(mine).values(state=DELETING))
             writing.note(Change(writing.seq, "drop", group_id) for group_id in ids)
-            writing.end()
-            return ids
+            return writing.end(), ids
 
-        return await self._database.write(work)
+        write, ids = await self._database.write(work)
+        self._database.announce(write.app_id, write.seq)
+        return ids
 
     async def drop_app(self, app: str) -> bool:
         """The app and all rows that belong to it. False while there is a group."""

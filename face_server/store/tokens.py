@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from face_server.errors import Busy, Stage
@@ -40,6 +40,14 @@ _MOST_TOGETHER = 32  # entries in one transaction
 _PRUNE_EVERY = 30.0  # seconds
 
 _Entry = tuple[str, bytes, list[tuple[str, bytes]]]  # app, picture, (token, record) of its faces
+
+
+def forget_app(folder: Path, app: str) -> None:
+    """The tokens of an app, in the cache of whichever process. Pictures go with the segments they are in."""
+    path = folder / "tokens" / "index.db"
+    if path.exists():
+        with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as index:
+            index.execute("DELETE FROM tokens WHERE app = ?", (app,))
 
 
 class TokenCache:

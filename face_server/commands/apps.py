@@ -1,0 +1,145 @@
+"""`face-server apps`: who may call, with which key and secret. A running server follows within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from face_server.errors import FaceError
+from face_server.faces.apps import Apps, BadName, Issued
+from face_server.settings import load_settings
+from face_server.store.access import AppCount, AppHasCredential, AppMissing, Credential
+from face_server.store.blobs import Blobs
+from face_server.store.store import Store
+
+T = TypeVar("T")
+HOUR = 3600
+
+app = typer.Typer(no_args_is_help=True, help="Apps with their keys and secrets: create, list, rotate, delete.")
+out = Console(soft_wrap=True, highlight=False, markup=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+Name = Annotated[str, typer.Argument(help="the app's id, as clients send it (appid, app_id)")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
+]
+
+
+@app.command()
+def create(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Create an app, or give a credential to one that is there without. The secret is shown this once."""
+    _show(_run(data_dir, lambda apps: apps.create(name)), as_json)
+
+
+@app.command("list")
+def list_apps(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """All apps: how much they hold, their keys, and when each key was last used."""
+    found = _run(data_dir, lambda apps: apps.list())
+    if as_json:
+        _print_json([_facts(count, credentials) for count, credentials in found])
+        return
+    table = Table("app", "groups", "faces", "key", "created", "last use", "ends", box=None)
+    for count, credentials in found:
+        head = (count.app, str(count.groups), str(count.faces))
+        for credential in credentials:
+            times = (_time(credential.created), _time(credential.used), _time(credential.expires))
+            table.add_row(*head, credential.key, *times)
+            head = ("", "", "")
+        if not credentials:
+            table.add_row(*head, "(none)", "", "", "")
+    out.print(table)
+
+
+@app.command()
+def rotate(
+    name: Name,
+    overlap: Annotated[float, typer.Option(min=0, help="hours the old key and secret work on")] = 24,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Give an app another key and secret. The old ones work on for the overlap; 0 ends them at once."""
+    _show(_run(data_dir, lambda apps: apps.rotate(name, overlap * HOUR)), as_json)
+
+
+@app.command()
+def delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Delete an app: its credentials, groups, users, faces and pictures."""
+    found = {count.app: count for count, _ in _run(data_dir, lambda apps: apps.list())}
+    if name not in found:
+        _fail(f"no app {name!r}")
+    count = found[name]
+    if not yes:
+        typer.confirm(f"Delete {name} with {count.groups} groups and {count.faces} faces?", abort=True, err=True)
+    _run(data_dir, lambda apps: apps.delete(name))
+    if as_json:
+        _print_json({"app": name, "groups": count.groups, "faces": count.faces})
+    else:
+        out.print(f"{name} is deleted, with {count.groups} groups and {count.faces} faces")
+
+
+def _run(data_dir: Path | None, work: Callable[[Apps], Awaitable[T]]) -> T:
+    async def with_store(folder: Path) -> T:
+        store = Store(folder / "faces.db")
+        await store.open()
+        try:
+            return await work(Apps(store, Blobs(folder / "pictures"), folder))
+        finally:
+            await store.close()
+
+    try:
+        settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        return asyncio.run(with_store(settings.data_dir))
+    except AppMissing as error:
+        _fail(f"no app {str(error)!r}")
+    except AppHasCredential as error:
+        _fail(f"{error} has a key already; `face-server apps rotate` gives it another one")
+    except (BadName, FaceError, ValueError, OSError) as error:
+        _fail(str(error))
+
+
+def _show(issued: Issued, as_json: bool) -> None:
+    if as_json:
+        _print_json({**asdict(issued), "token": issued.token})
+        return
+    rows = {"app id": issued.app, "API key": issued.key, "secret": issued.secret, "as one token": issued.token}
+    for title, value in rows.items():
+        out.print(f"{title:<13} {value}")
+    err.print("The secret is not kept and cannot be shown again.")
+
+
+def _facts(count: AppCount, credentials: list[Credential]) -> dict[str, Any]:
+    keys = [
+        {"key": one.key, "created": one.created, "last_use": one.used or None, "ends": one.expires or None}
+        for one in credentials
+    ]
+    return {**asdict(count), "keys": keys}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "minutes") if seconds else "-"
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"face-server: {text}", file=sys.stderr)
+    raise typer.Exit(1)
