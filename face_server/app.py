@@ -100,6 +100,8 @@ class Parts:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FaceService]:
+        # What still runs for an app that is being deleted must not make it again.
+        self.store.creates_apps = not self.access.enforced
         async with self.working() as service, AsyncExitStack() as stack:
             await asyncio.to_thread(self.tokens.open)
             stack.callback(self.tokens.close)

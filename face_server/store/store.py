@@ -36,6 +36,8 @@ T = TypeVar("T")
 class Store(Reading):
     """Writes. What only reads is in `Reading`."""
 
+    creates_apps = True  # on the way, with their first group
+
     def __init__(self, place: Path | str, quota: Quota = NO_QUOTA, connections: int = CONNECTIONS) -> None:
         """In a file of SQLite, or at the address of a Postgres with so many connections at most."""
         self._followers: list[Heard] = []
@@ -74,7 +76,7 @@ class Store(Reading):
 
     async def _write(self, app: str, work: Callable[[Writing], T], create: bool = False) -> tuple[Write, T]:
         def transaction(connection: sa.Connection) -> tuple[Write, T]:
-            writing = Writing.begin(connection, app, create, self._quota)
+            writing = Writing.begin(connection, app, create and self.creates_apps, self._quota)
             result = work(writing)
             return writing.end(), result
 
