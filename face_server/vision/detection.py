@@ -97,7 +97,9 @@ class Finder:
         if not len(doubtful):
             return faces
         crops = View(pixels, faces[doubtful]).crops(SECOND_LOOK)
-        looks = self.detector.detect(np.concatenate([crops, crops[:, :, ::-1]]), threshold=0.0)
+        # What scores less in one of the two crops cannot reach the mean that is asked for.
+        least = max(0.0, 2 * self.detector.sure - 1)
+        looks = self.detector.detect(np.concatenate([crops, crops[:, :, ::-1]]), least)
         sure = np.array([_central(look) for look in looks], np.float32).reshape(2, -1).mean(axis=0)
         scores = faces.scores.copy()
         scores[doubtful] = sure

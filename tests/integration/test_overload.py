@@ -150,17 +150,22 @@ def test_what_cannot_be_in_time_is_refused_at_once(tmp_path: Path, request_bytes
 
 
 def test_clients_that_have_gone_cost_no_inference(server: ServerProcess, request_bytes: bytes) -> None:
-    decoded = "face_queue_wait_seconds_count"
-    ran = figure(server, decoded)
-    connections = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(100)]
-    for connection in connections:
-        connection.sendall(request_bytes)
-    time.sleep(0.3)
-    for connection in connections:
-        connection.close()
-    deadline = time.monotonic() + 10
-    while figure(server, "face_queue_length") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(0.5)
-    assert figure(server, decoded) - ran < 60
-    assert figure(server, "face_requests_gone_total") >= 40
+    """Only what already ran when they left, and what ran until their leaving was noticed, was computed in vain."""
+    ran, gone = "face_queue_wait_seconds_count", "face_requests_gone_total"
+    for _ in range(ATTEMPTS):  # a machine may be quick enough to have answered nearly all of them
+        gone_before = figure(server, gone)
+        connections = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(300)]
+        for connection in connections:
+            connection.sendall(request_bytes)
+        waiting, ran_before = figure(server, "face_queue_length"), figure(server, ran)
+        for connection in connections:
+            connection.close()
+        deadline = time.monotonic() + 10
+        while figure(server, "face_queue_length") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        if waiting >= 50:
+            assert figure(server, gone) - gone_before >= waiting / 2
+            assert figure(server, ran) - ran_before <= waiting / 2
+            return
+    pytest.skip(f"{waiting:.0f} of 300 requests were waiting when their clients left: too few to tell")
