@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from face_server import __version__
-from face_server.dialects import baidu, cloudwalk, enn, sid
+from face_server.dialects import baidu, baidu_cloud, cloudwalk, enn, sid
 from face_server.engine.batcher import BatchedModel, DirectModel, make_model
 from face_server.engine.lanes import Lanes
 from face_server.engine.session import choose_device
@@ -181,6 +181,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with parts.running() as service:
             app.router.routes.extend(baidu.router(service, settings))
+            app.router.routes.extend(baidu_cloud.router(service, settings))
             app.router.routes.extend(cloudwalk.router(service, settings))
             app.router.routes.extend(enn.router(service, settings))
             app.router.routes.extend(sid.router(service, settings))

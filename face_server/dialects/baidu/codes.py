@@ -80,8 +80,14 @@ MESSAGES = {
 MESSAGES |= dict.fromkeys(range(222901, 222917), "system busy")
 
 # The manual knows no credentials; these are what the vendor's public cloud says about them.
-OTHER_APP, NOT_ALLOWED = 6, 110
-ACCESS = {OTHER_APP: "No permission to access data", NOT_ALLOWED: "Access token invalid or no longer valid"}
+UNKNOWN_PATH, OTHER_APP, SIGNATURE_REFUSED, NO_TOKEN, NOT_ALLOWED = 3, 6, 14, 100, 110
+ACCESS = {
+    UNKNOWN_PATH: "Unsupported openapi method",
+    OTHER_APP: "No permission to access data",
+    SIGNATURE_REFUSED: "IAM Certification failed",
+    NO_TOKEN: "Invalid parameter",
+    NOT_ALLOWED: "Access token invalid or no longer valid",
+}
 
 MISSING = 222001
 IMAGE_COUNT = 222208

@@ -27,8 +27,7 @@ from face_server.settings import Settings
 
 PATHS = ("/face-api/face/liveness", "/api/face-api/face/liveness")
 SESSION_PATHS = (
-    "/rest/2.0/face/v1/faceliveness/sessioncode",  # where the public cloud has it
-    "/face-api/v3/face/sessioncode",  # the private one: the document has no interface for it
+    "/face-api/v3/face/sessioncode",  # the document has no interface for it; the public cloud has
     "/v3/face/sessioncode",
     "/api/face-api/v3/face/sessioncode",
     "/api/v3/face/sessioncode",
