@@ -29,19 +29,20 @@ EXCUSES: tuple[Excuse, ...] = ()
 
 
 # Codes beside the list of an interface: of parameters that later editions added (baidu_extensions.md), of a limit that
-# the list forgot (the pixels of a video), and legacy codes of a parameter under its legacy name (baidu_v3.md, section 6).
+# the list forgot (the pixels of a video), and of parameters under their beside names (baidu_v3.md, section 6).
 _BESIDE: dict[tuple[str, str], set[int]] = {
     ("baidu_v3", "face_detect"): {222019, 222020, 223118, 223119, 223120},
     ("baidu_v3", "h5_video_liveness"): {222304},
 }
+_CLOUD = set(range(1, 200))  # what the vendor's public cloud says of tokens and limits; the contract has no code for it
 _LEGACY = {222018: 222007, 222025: 222008}
 
 
 def allowed(interface: Interface) -> set[int]:
-    legacy = set()
+    beside: set[int] = set()
     if interface.dialect == "baidu_v3":
-        legacy = {old for new, old in _LEGACY.items() if new in interface.codes}
-    return legacy | _BESIDE.get((interface.dialect, interface.name), set())
+        beside = _CLOUD | {old for new, old in _LEGACY.items() if new in interface.codes}
+    return beside | _BESIDE.get((interface.dialect, interface.name), set())
 
 
 def excuse(dialect: str, interface: str, what: str) -> Excuse | None:
