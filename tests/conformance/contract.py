@@ -79,7 +79,7 @@ class Interface:
 
 class Dialect:
     def __init__(self, name: str, written: Mapping[str, Any]) -> None:
-        self.name, self.envelope = name, ENVELOPES[name]
+        self.name, self.written, self.envelope = name, written, ENVELOPES[name]
         self.interfaces = [Interface(name, endpoint) for endpoint in written["endpoints"]]
         listed = [*written["errors"], *written.get("extension_errors", ())]
         self.texts = {entry["code"]: _text_pattern(entry["message"]) for entry in listed}

@@ -61,6 +61,9 @@ class Proves:
     def contract(self) -> Contract:
         return self._ledger.contract
 
+    def written(self, dialect: str) -> dict[str, Any]:
+        return dict(self.contract.dialects[dialect].written)
+
     @contextmanager
     def example(self, dialect: str, name: str) -> Iterator[Interface]:
         """Within it the example request of the interface is sent, and something documented must come back."""
