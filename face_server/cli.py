@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -70,16 +71,19 @@ def _refuse(error: Exception) -> NoReturn:
     raise typer.Exit(2)
 
 
-# Words with words of their own. Each module has a Typer `app`; none is loaded before it is needed.
+# Each word has a module of its name with a Typer `app`; none is loaded before it is needed.
 _GROUPS = {
     "apps": "Create, list, rotate and delete apps with their keys and secrets.",
+    "import": "Bring people from a folder, a table or another deployment.",
+    "export": "Write the people of an app to a folder that import reads.",
     "models": "List, install, verify and calibrate packs of models.",
 }
 
 
 def _add_group(word: str, help_: str) -> None:
     def run(context: typer.Context) -> None:
-        import_module(f"face_server.commands.{word}").app(context.args, prog_name=f"face-server {word}")
+        module = f"{word}_" if iskeyword(word) else word
+        import_module(f"face_server.commands.{module}").app(context.args, prog_name=f"face-server {word}")
 
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(word, help=help_, add_help_option=False, context_settings=settings)(run)

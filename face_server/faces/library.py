@@ -73,6 +73,10 @@ class Library:
     async def faces(self, app: str, group: str, user: str) -> list[FaceRow]:
         return await self._store.list_faces(app, group, user)
 
+    async def tokens(self, app: str, group: str) -> set[str]:
+        """Of all faces in the group."""
+        return await self._store.tokens(await self.group(app, group))
+
     async def remove_face(self, app: str, group: str, user: str, token: str) -> None:
         """The last face takes its user with it."""
         await self._removed(await self._store.delete_face(app, group, user, token))

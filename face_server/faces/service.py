@@ -18,7 +18,9 @@ from face_server.engine.lanes import Lanes
 from face_server.errors import FaceError, GroupMissing, ModelMissing, NoFace, OtherModel
 from face_server.faces import gates
 from face_server.faces.access import Access
+from face_server.faces.album import Album
 from face_server.faces.asks import Ask, Comparison, Found, Mode, Place, Query, VideoVerdict
+from face_server.faces.bulk import Bulk
 from face_server.faces.distinct import Distinct
 from face_server.faces.keeping import Keeping, embedding
 from face_server.faces.library import Library
@@ -70,8 +72,12 @@ class FaceService:
         self.distinct = Distinct(
             self._looking, self._keeping, store, registry, blobs, vision.info.embedding_id, settings
         )
+        self.bulk = Bulk(self._looking, self._keeping, store, registry, blobs, vision.info, settings)
         self._settings = settings
         self._scorer = Scorer(vision.info.calibration) if vision.info.calibration else None
+        self.album = Album(
+            self._looking, store, registry, blobs, lanes, self._scorer, vision.info.embedding_id, settings
+        )
 
     @property
     def info(self) -> VisionInfo:

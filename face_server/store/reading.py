@@ -59,7 +59,7 @@ class Reading:
 
     async def groups(self, app: str, names: Sequence[str]) -> list[GroupRef]:
         """The named groups, in that order; all of them must be there."""
-        rows = await self._all(_NAMED_GROUPS, {"app": app, "names": list(names)})
+        rows = await self._database.recalled(_NAMED_GROUPS, {"app": app, "names": list(names)})
         found = {row.name: row for row in rows}
         for name in names:
             if name not in found:
@@ -105,7 +105,10 @@ class Reading:
         return [row.id for row in rows]
 
     async def users_by_id(self, ids: Sequence[int]) -> dict[int, UserRow]:
-        return {row.id: _user(row) for row in await self._all(_USERS_BY_ID, {"ids": list(ids)})} if ids else {}
+        if not ids:
+            return {}
+        rows = await self._database.recalled(_USERS_BY_ID, {"ids": list(ids)})
+        return {row.id: _user(row) for row in rows}
 
     async def get_user(self, app: str, group: str | None, user: str) -> list[UserRow]:
         """The user in one group, or in every group of the app."""
@@ -142,6 +145,14 @@ class Reading:
         total = int(await self._value(counted))
         page = _page(_FACE.where(*where).order_by(faces.c.id), start, length)
         return total, [_face(row) for row in await self._all(page)]
+
+    async def faces_after(self, group: GroupRef, face_id: int, length: int) -> list[FaceRow]:
+        """So many faces of the group behind one of them, in order of their numbers: for who reads them all."""
+        query = _FACE.where(faces.c.group_id == group.id, faces.c.id > face_id).order_by(faces.c.id)
+        return [_face(row) for row in await self._all(query.limit(length))]
+
+    async def tokens(self, group: GroupRef) -> set[str]:
+        return {row.token for row in await self._all(sa.select(faces.c.token).where(faces.c.group_id == group.id))}
 
     async def face_by_token(self, app: str, token: str) -> FaceRow | None:
         return await self._one_face(app, faces.c.token == token)

@@ -8,9 +8,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "face_server"
 
-ROOMS = ("dialects", "faces", "vision", "engine", "index", "store", "ops")
+ROOMS = ("dialects", "transfer", "faces", "vision", "engine", "index", "store", "ops")
 ALLOWED = {
     "dialects": {"faces"},
+    "transfer": {"faces", "store", "vision"},
     "faces": {"vision", "engine", "index", "store"},
     "vision": {"engine"},
     "engine": set(),
