@@ -104,6 +104,17 @@ class AccessRows:
 
         await self._database.write(work)
 
+    async def remove(self, key: str) -> bool:
+        """False when there is no such credential."""
+
+        def work(connection: sa.Connection) -> bool:
+            found = connection.execute(sa.delete(credentials).where(credentials.c.key == key)).rowcount
+            if found:
+                _changed(connection)
+            return bool(found)
+
+        return await self._database.write(work)
+
     async def note_use(self, times: Mapping[int, float]) -> None:
         """The last use of credentials, by their id. One that is gone meanwhile stays gone."""
         used = sa.update(credentials).where(credentials.c.id == sa.bindparam("which"))

@@ -1,5 +1,5 @@
-"""Pages of the library for people who look through it: each begins where the last one ended, so that the hundredth is as
-fast as the first."""
+"""Pages of the library for people who look through it. Each begins where the last one ended, so that the hundredth is
+as fast as the first."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from face_server.store.database import Database
 from face_server.store.rows import GroupRef
 from face_server.store.schema import ACTIVE, apps, faces, groups, users
 
+_AT_ONCE = 500  # ids in one statement
 _LAST = "\U0010ffff"  # sorts behind every other character
 
 
@@ -63,6 +64,15 @@ class Pages:
         )
         rows = await self._all(query)
         return [GroupPage(row.name, row.people, row.owned, row.created, row.updated) for row in rows]
+
+    async def group_names(self, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """App and name of groups by their ids."""
+        query = sa.select(groups.c.id, groups.c.name, apps.c.name.label("app")).join(apps, apps.c.id == groups.c.app_id)
+        found: dict[int, tuple[str, str]] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            rows = await self._all(query.where(groups.c.id.in_(ids[start : start + _AT_ONCE])))
+            found |= {row.id: (row.app, row.name) for row in rows}
+        return found
 
     async def users(self, group: GroupRef, after: int, length: int) -> list[UserPage]:
         """In order of registration."""

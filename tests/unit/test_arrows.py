@@ -8,8 +8,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "face_server"
 
-ROOMS = ("dialects", "transfer", "faces", "vision", "engine", "index", "store", "ops")
+ROOMS = ("admin", "dialects", "transfer", "faces", "vision", "engine", "index", "store", "ops")
 ALLOWED = {
+    "admin": {"faces", "store"},
     "dialects": {"faces"},
     "transfer": {"faces", "store", "vision"},
     "faces": {"vision", "engine", "index", "store"},
@@ -20,6 +21,7 @@ ALLOWED = {
     "ops": set(),
 }
 FOREIGN = {
+    "admin": {"sqlalchemy", "onnxruntime", "faiss"},
     "faces": {"fastapi", "starlette", "uvicorn", "json", "orjson"},
     "vision": {"sqlalchemy", "fastapi", "starlette"},
     "engine": {"sqlalchemy", "fastapi", "starlette", "cv2"},

@@ -1,0 +1,73 @@
+"""`face-server admin`: who may sign in to the console and the admin API."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from face_server.admin import passwords
+from face_server.admin.roles import Role
+from face_server.errors import FaceError
+from face_server.settings import load_settings
+from face_server.store.store import Store
+
+app = typer.Typer(no_args_is_help=True, help="People who administer the server: give them passwords.")
+
+_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+
+
+@app.callback()
+def main() -> None:
+    """People who administer the server: give them passwords."""
+
+
+@app.command()
+def password(
+    name: Annotated[str, typer.Argument(help="who signs in with it")] = "",
+    role: Annotated[str, typer.Option(help="viewer, operator or admin")] = "admin",
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
+    ] = None,
+) -> None:
+    """Set a password; without a name, for an account that is called like its role. It is asked for, or read as one line
+    from a pipe. All sessions of the account end."""
+    if role.upper() not in Role.__members__:
+        _fail(f"no role {role!r}: viewer, operator or admin")
+    name = name or role.lower()
+    if not _NAME.fullmatch(name):
+        _fail("a name has 1 to 64 letters, digits or any of _ . @ -")
+    given = _ask()
+    if len(given) < passwords.LEAST:
+        _fail(f"a password has at least {passwords.LEAST} characters")
+    try:
+        settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        asyncio.run(_put(settings.data_dir, name, Role.of(role), given))
+    except (FaceError, ValueError, OSError) as error:
+        _fail(str(error))
+    print(f"{name} can sign in as {role.lower()}")
+
+
+def _ask() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+async def _put(folder: Path, name: str, role: Role, given: str) -> None:
+    store = Store(folder / "faces.db")
+    await store.open()
+    try:
+        await store.operators.put(passwords.new_operator(name, role, given))
+    finally:
+        await store.close()
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"face-server: {text}", file=sys.stderr)
+    raise typer.Exit(1)
