@@ -14,6 +14,10 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from face_server import __version__
+from face_server.admin.about import PackFacts, Role
+from face_server.admin.api import Admin, Deployment
+from face_server.admin.server import Sources
+from face_server.admin.stories import Stories
 from face_server.dialects import baidu, baidu_cloud, cloudwalk, enn, sid
 from face_server.engine.batcher import BatchedModel, DirectModel, make_model
 from face_server.engine.lanes import Lanes
@@ -27,6 +31,7 @@ from face_server.index.registry import Registry
 from face_server.index.snapshots import Snapshots
 from face_server.ops import docs
 from face_server.ops.context import Ending, RequestScope
+from face_server.ops.direct import Direct, Handler, handlers
 from face_server.ops.health import Probes
 from face_server.ops.logging import RequestLog
 from face_server.ops.metrics import Metrics
@@ -44,6 +49,8 @@ from face_server.vision.protocol import VisionInfo
 MB = 2**20
 GPU_BATCH = 32
 
+DIALECTS = (baidu, baidu_cloud, cloudwalk, enn, sid)
+
 Hits = list[list[Hit]]
 
 log = logging.getLogger(__name__)
@@ -58,6 +65,7 @@ class Parts:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.stories = Stories()
         self.device = choose_device(settings.device)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.max_batch = settings.max_batch or (1 if self.device == "cpu" else GPU_BATCH)
@@ -164,6 +172,37 @@ class Parts:
         if self.settings.auth == "open" and is_public(host):
             log.warning("anybody who reaches this address may use it: authorization is open", extra={"address": host})
 
+    def deployment(self, service: FaceService) -> Deployment:
+        """What the admin API tells and changes."""
+        pack, settings = self.pack, self.settings
+        embed = pack.roles.get("embed")
+        roles = [
+            Role(name=name, adapter=role.adapter, licence=role.licence, files=[file.name for file in role.files])
+            for name, role in pack.roles.items()
+        ]
+        far = embed.calibration.far if embed and embed.calibration else ()
+        sources = Sources(
+            self.metrics.registry,
+            self.stories,
+            self.lanes,
+            lambda: self.registry.galleries,
+            self.store,
+            settings.data_dir,
+            ready=lambda: self.open and self.lanes.ready and self.models_ready,
+        )
+        return Deployment(
+            service,
+            self.store,
+            self.blobs,
+            self.vision.analyze,
+            settings,
+            sources,
+            PackFacts(pack.name, pack.version, pack.licence, pack.source, pack.notice, roles, far),
+            self.device,
+            [dialect.__name__.rsplit(".", 1)[-1] for dialect in DIALECTS],
+            public=is_public(settings.host),
+        )
+
     @property
     def models_ready(self) -> bool:
         return bool(self.models) and all(model.ready for model in self.models.values())
@@ -171,20 +210,22 @@ class Parts:
 
 def create_app(settings: Settings) -> FastAPI:
     parts = Parts(settings)
+    short_ways: dict[tuple[str, str], Handler] = {}
     requests = RequestLog()
 
     def ended(ending: Ending) -> None:
         parts.metrics.ended(ending)
+        parts.stories.ended(ending.request, ending.path, ending.status, ending.seconds)
         requests.ended(ending)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with parts.running() as service:
-            app.router.routes.extend(baidu.router(service, settings))
-            app.router.routes.extend(baidu_cloud.router(service, settings))
-            app.router.routes.extend(cloudwalk.router(service, settings))
-            app.router.routes.extend(enn.router(service, settings))
-            app.router.routes.extend(sid.router(service, settings))
+        async with parts.running() as service, AsyncExitStack() as stack:
+            routes = [route for dialect in DIALECTS for route in dialect.router(service, settings)]
+            app.router.routes.extend(routes)
+            short_ways.update(handlers(routes))
+            admin = await stack.enter_async_context(Admin(parts.deployment(service)).working())
+            app.router.routes.extend(admin)
             yield
 
     checks = {
@@ -207,6 +248,7 @@ def create_app(settings: Settings) -> FastAPI:
                 ended=ended,
                 admit=parts.lanes.admit,
             ),
+            Middleware(Direct, handlers=short_ways),
         ],
     )
     app.router.routes.extend(docs.routes)

@@ -42,6 +42,9 @@ class Database(Protocol):
     async def rows(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
         """What one statement finds."""
 
+    async def recalled(self, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+        """The same as `rows`, for a statement of the hot path: it comes again and again with the same values."""
+
     async def columns(self, first: Work[H], query: sa.Select[Any], build: Callable[[H, Columns], T]) -> T:
         """What `build` makes, in a thread, of `first` and of very many rows, all as of one instant. The rows are
         integers and bytes, and never in memory at once."""

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from face_server.errors import Busy, Stage, StoreFailed
 from face_server.store import migrate
 from face_server.store.database import MOST_TOGETHER, Columns, Work, attempt_each
+from face_server.store.recall import Recall, key_of
 
 READERS = 4
 PART = 1000  # rows
@@ -46,13 +47,16 @@ class SqliteDatabase:
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(READERS, "store-read")
         self._waiting: deque[_Write] = deque()
+        self._recall = Recall()
 
     async def open(self) -> None:
         await asyncio.to_thread(migrate.to_head, self._path)
         # The first connection costs milliseconds; no request should pay for it.
         await self.read(lambda connection: connection.execute(sa.text("SELECT 1")))
+        self._recall.open(self._path)
 
     async def close(self) -> None:
+        self._recall.close()
         for threads in (self._writing, self._reading):
             await asyncio.to_thread(threads.shutdown)
         self._reader.dispose()
@@ -72,6 +76,17 @@ class SqliteDatabase:
 
     async def rows(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
         return await self.read(lambda connection: connection.execute(query, values).all())
+
+    async def recalled(self, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+        version = self._recall.version()
+        if version is None:
+            return await self.rows(query, values)
+        key = key_of(query, values)
+        rows = self._recall.get(key, version)
+        if rows is None:
+            rows = await self.rows(query, values)
+            self._recall.put(key, version, rows)
+        return rows
 
     async def columns(self, first: Work[H], query: sa.Select[Any], build: Callable[[H, Columns], T]) -> T:
         def work(connection: sa.Connection) -> T:
