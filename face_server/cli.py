@@ -73,6 +73,7 @@ def _refuse(error: Exception) -> NoReturn:
 
 # Each word has a module of its name with a Typer `app`; none is loaded before it is needed.
 _GROUPS = {
+    "admin": "Give passwords to people who administer the server.",
     "apps": "Create, list, rotate and delete apps with their keys and secrets.",
     "import": "Bring people from a folder, a table or another deployment.",
     "export": "Write the people of an app to a folder that import reads.",

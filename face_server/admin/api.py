@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from face_server.faces.service import FaceService
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
 from face_server.store.store import Store
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/admin/v1"
 MB = 1 << 20
@@ -80,7 +83,7 @@ class Deployment:
 class Admin:
     def __init__(self, deployment: Deployment, undo_seconds: float = UNDO_SECONDS) -> None:
         service, store, settings = deployment.service, deployment.store, deployment.settings
-        self._settings = settings
+        self._settings, self._public, self._operators = settings, deployment.public, store.operators
         sessions = Sessions(store.operators, deployment.public)
         self._gate = Gate(sessions, store.audit, settings.queue_mb * MB)
         self._account, self._history = Account(sessions), History(store.audit)
@@ -94,6 +97,8 @@ class Admin:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[list[BaseRoute]]:
+        if self._public and not await self._operators.any():
+            log.warning("the console is closed until somebody has a password: run `face-server admin password`")
         await self._jobs.open()
         try:
             yield self.routes()

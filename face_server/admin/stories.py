@@ -7,6 +7,8 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from face_server.request import RequestContext
+
 KEPT = 5000
 KEPT_ERRORS = 500
 _WELL = frozenset({"", "0", "200", "成功"})  # what the vendors call a success
@@ -39,24 +41,23 @@ class Stories:
         self._stories: OrderedDict[int, Story] = OrderedDict()
         self._errors: deque[Story] = deque(maxlen=kept_errors)
 
-    def add(
-        self,
-        log_id: int,
-        dialect: str,
-        interface: str,
-        path: str,
-        code: str,
-        status: int,
-        seconds: float,
-        gone: bool,
-        stages: Mapping[str, float],
-    ) -> None:
-        rounded = {name: round(spent, 2) for name, spent in stages.items()}
-        spent = round(seconds * 1000, 2)
-        story = Story(log_id, time.time(), dialect, interface, path[:LONGEST_PATH], code, status, spent, gone, rounded)
-        if not dialect and status < 500:
+    def ended(self, request: RequestContext, path: str, status: int, seconds: float) -> None:
+        if not request.dialect and status < 500:
             return
-        self._stories[log_id] = story
+        stages = {name: round(spent, 2) for name, spent in request.stages.items()}
+        story = Story(
+            request.log_id,
+            time.time(),
+            request.dialect,
+            request.interface,
+            path[:LONGEST_PATH],
+            request.code,
+            status,
+            round(seconds * 1000, 2),
+            request.cancelled,
+            stages,
+        )
+        self._stories[request.log_id] = story
         if len(self._stories) > self._kept:
             self._stories.popitem(last=False)
         if story.failed:
