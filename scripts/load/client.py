@@ -1,16 +1,17 @@
 """A small HTTP/1.1 client that does nothing but send prepared bytes and time the answers.
 
-The clients of one process share an event loop; several processes share the work, so that the generator is not what
-is being measured. Standard library only: it runs beside any vendor's box.
+The clients of one process are its threads; several processes share the work, so that the generator is not what is
+being measured. Standard library only: it runs beside any vendor's box.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
 import multiprocessing
 import re
+import socket
+import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -53,6 +54,11 @@ class Outcome:
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
+    def note(self, milliseconds: float, code: str, good: bool) -> None:
+        if good:
+            self.latencies.append(milliseconds)
+        self.codes["good" if good else code] += 1
+
     def add(self, other: Outcome) -> None:
         self.latencies += other.latencies
         self.codes += other.codes
@@ -60,55 +66,90 @@ class Outcome:
 
 
 class Connection:
-    """One keep-alive connection, opened again after any failure."""
+    """One keep-alive connection, opened again after any failure. Blocking: a thread that waits in the kernel costs less
+    than any event loop."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, timeout: float) -> None:
         self._address = (host, port)
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._timeout = timeout
+        self._socket: socket.socket | None = None
 
-    async def ask(self, request: bytes) -> bytes:
-        if self._writer is None or self._reader is None:
-            self._reader, self._writer = await asyncio.open_connection(*self._address, limit=1 << 20)
-        self._writer.write(request)
-        await self._writer.drain()
-        head = await self._reader.readuntil(b"\r\n\r\n")
+    def ask(self, request: bytes) -> bytes:
+        """Status and body of the answer."""
+        if self._socket is None:
+            self._socket = self._open()
+        self._socket.sendall(request)
+        head, _, body = self._until_head(self._socket).partition(b"\r\n\r\n")
         found = _LENGTH.search(head)
-        body = await self._reader.readexactly(int(found.group(1))) if found else b""
+        missing = (int(found.group(1)) if found else 0) - len(body)
+        parts = [body]
+        while missing > 0:
+            parts.append(self._some(self._socket))
+            missing -= len(parts[-1])
         if b"connection: close" in head.lower():
             self.close()
-        return head[9:12] + b"\n" + body
+        return head[9:12] + b"\n" + b"".join(parts)
+
+    def _open(self) -> socket.socket:
+        opened = socket.create_connection(self._address, self._timeout)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The kernel keeps the time: Python's own would ask it before every call whether there is something to do.
+        opened.settimeout(None)
+        whole, part = divmod(self._timeout, 1)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            opened.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(whole), int(part * 1e6)))
+        return opened
+
+    def _until_head(self, opened: socket.socket) -> bytes:
+        answer = self._some(opened)
+        while b"\r\n\r\n" not in answer:
+            answer += self._some(opened)
+        return answer
+
+    @staticmethod
+    def _some(opened: socket.socket) -> bytes:
+        received = opened.recv(1 << 16)
+        if not received:
+            raise EOFError
+        return received
 
     def close(self) -> None:
-        if self._writer is not None:
-            with contextlib.suppress(OSError, RuntimeError):
-                self._writer.close()
-        self._reader = self._writer = None
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
 
 
 class Run:
-    """All clients of one process."""
+    """All clients of one process, each a thread."""
 
     def __init__(self, plan: Plan, first: int) -> None:
         self._plan = plan
+        # Counting and cycling are single steps of the interpreter: threads may share them.
         self._requests: Iterator[bytes] = itertools.islice(itertools.cycle(plan.requests), first, None)
         self._code = re.compile(plan.code.encode())
-        self._outcome = Outcome()
+        self._answers: list[tuple[float, float, str]] = []  # when sent, when answered, the code
         self._opens = time.perf_counter() + plan.warmup
         self._closes = self._opens + plan.seconds
 
-    async def __call__(self) -> Outcome:
+    def __call__(self) -> Outcome:
         due = self._schedule() if self._plan.rate else None
-        await asyncio.gather(*(self._client(due) for _ in range(self._plan.clients)))
-        self._outcome.seconds = self._plan.seconds
-        return self._outcome
+        clients = [threading.Thread(target=self._client, args=(due,)) for _ in range(self._plan.clients)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        outcome = Outcome(self._plan.seconds)
+        for started, ended, code in self._answers:
+            if self._opens <= ended <= self._closes:
+                outcome.note((ended - started) * 1000, code, code in self._plan.good)
+        return outcome
 
     def _schedule(self) -> Iterator[float]:
         assert self._plan.rate
         return itertools.count(time.perf_counter(), 1.0 / self._plan.rate)
 
-    async def _client(self, due: Iterator[float] | None) -> None:
-        connection = Connection(self._plan.host, self._plan.port)
+    def _client(self, due: Iterator[float] | None) -> None:
+        connection = Connection(self._plan.host, self._plan.port, self._plan.timeout)
         try:
             while (started := time.perf_counter()) < self._closes:
                 if due is not None:
@@ -117,38 +158,25 @@ class Run:
                     started = next(due)
                     if started >= self._closes:
                         return
-                    await asyncio.sleep(max(0.0, started - time.perf_counter()))
-                code = await self._once(connection)
-                self._note(started, time.perf_counter(), code)
+                    time.sleep(max(0.0, started - time.perf_counter()))
+                code = self._once(connection)
+                self._answers.append((started, time.perf_counter(), code))
         finally:
             connection.close()
 
-    async def _once(self, connection: Connection) -> str:
+    def _once(self, connection: Connection) -> str:
         try:
-            answer = await asyncio.wait_for(connection.ask(next(self._requests)), self._plan.timeout)
-        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            answer = connection.ask(next(self._requests))
+        except (OSError, EOFError):
             connection.close()
-            await asyncio.sleep(0.05)  # a refused connection must not become a busy loop
+            time.sleep(0.05)  # a refused connection must not become a busy loop
             return NO_ANSWER
         found = self._code.search(answer)
         return found.group(1).decode() if found else "HTTP " + answer[:3].decode(errors="replace")
 
-    def _note(self, started: float, ended: float, code: str) -> None:
-        if not self._opens <= ended <= self._closes:
-            return
-        if code in self._plan.good:
-            self._outcome.latencies.append((ended - started) * 1000)
-            self._outcome.codes["good"] += 1
-        else:
-            self._outcome.codes[code] += 1
-
 
 def _process(plan: Plan, first: int, results: multiprocessing.connection.Connection) -> None:
-    with contextlib.suppress(ImportError):  # a faster event loop where there is one: less of the machine for us
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    results.send(asyncio.run(Run(plan, first)()))
+    results.send(Run(plan, first)())
     results.close()
 
 
