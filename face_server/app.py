@@ -18,7 +18,7 @@ from face_server.admin.about import PackFacts, Role
 from face_server.admin.api import Admin, Deployment
 from face_server.admin.server import Sources
 from face_server.admin.stories import Stories
-from face_server.dialects import baidu, baidu_cloud, cloudwalk, enn, sid
+from face_server.dialects import baidu, baidu_cloud, cloudwalk, enn, facebox, sid
 from face_server.engine.batcher import BatchedModel, DirectModel, make_model
 from face_server.engine.lanes import Lanes
 from face_server.engine.session import choose_device
@@ -29,7 +29,7 @@ from face_server.housekeeping import kept_in_order
 from face_server.index.gallery import Hit
 from face_server.index.registry import Registry
 from face_server.index.snapshots import Snapshots
-from face_server.ops import docs
+from face_server.ops import console, docs
 from face_server.ops.context import Ending, RequestScope
 from face_server.ops.direct import Direct, Handler, handlers
 from face_server.ops.health import Probes
@@ -49,7 +49,7 @@ from face_server.vision.protocol import VisionInfo
 MB = 2**20
 GPU_BATCH = 32
 
-DIALECTS = (baidu, baidu_cloud, cloudwalk, enn, sid)
+DIALECTS = (baidu, baidu_cloud, cloudwalk, enn, facebox, sid)
 
 Hits = list[list[Hit]]
 
@@ -251,6 +251,6 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(Direct, handlers=short_ways),
         ],
     )
-    app.router.routes.extend(docs.routes)
+    app.router.routes.extend([*docs.routes, *console.routes])
     app.state.parts = parts
     return app

@@ -107,6 +107,10 @@ class GroupDeleting(FaceError):
     """The group was deleted and its rows are still being cleared."""
 
 
+class GroupInUse(FaceError):
+    """A job of the server works on the group."""
+
+
 class TargetGroupMissing(FaceError):
     pass
 
@@ -143,8 +147,16 @@ class LibraryFull(TooManyFaces):
     """The app already has as many faces as the operator allows."""
 
 
+class TitleTaken(FaceError):
+    """Another group has what the vendor calls its name."""
+
+
 class FaceMissing(FaceError):
     pass
+
+
+class PictureMissing(FaceError):
+    """No picture is kept under this name."""
 
 
 class NoMatch(FaceError):

@@ -85,6 +85,21 @@ class Quality:
     illumination: float  # 0..255
     completeness: int  # 1: the whole face lies inside the picture
     occlusion: Occlusion | None = None  # None: the pack has no model for it
+    contrast: float | None = None  # standard deviation of the face's brightness; None: not measured
+
+    @property
+    def covered(self) -> float:
+        """The largest share of any part."""
+        parts = self.occlusion
+        if parts is None:
+            return 0.0
+        sides = (parts.left_eye, parts.right_eye, parts.nose, parts.mouth, parts.left_cheek, parts.right_cheek)
+        return max(*sides, parts.chin_contour)
+
+    @property
+    def overall(self) -> float:
+        """0 useless .. 1 perfect: how sharp, how much of it is to be seen, and whether it is whole."""
+        return (1 - self.blur) * (1 - self.covered) * self.completeness
 
 
 @dataclass(frozen=True, slots=True)

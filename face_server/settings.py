@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     enn_text_codes: list[str] = []  # app_ids whose clients want `code` as a text; "*": all
     sid_strict_liveness: bool = False  # True: an attack is a failure with a code of its own
     cloudwalk_texts: bool = False  # result and faceId as texts, for clients that do not read numbers
+    facebox_turned_degrees: float = Field(default=30, ge=0, le=180)  # beyond it a face is not registered
+    facebox_largest_blur: float = Field(default=0.6, ge=0, le=1)
+    facebox_least_contrast: float = Field(default=12, ge=0, le=128)  # standard deviation of the brightness
     cors_origins: list[str] = []  # for browsers that call the H5 interface
 
     @classmethod

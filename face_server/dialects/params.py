@@ -128,6 +128,15 @@ def word(words: Sequence[str], unknown: Code | None = None) -> Reader:
     return read
 
 
+def flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = {"true": True, "false": False}.get(as_text(value).strip().lower())
+    if found is None:
+        raise Wrong
+    return found
+
+
 def integer(low: int, high: int) -> Reader:
     def read(value: object) -> int:
         if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):

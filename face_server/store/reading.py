@@ -168,8 +168,8 @@ class Reading:
     async def picture_keys(self) -> set[str]:
         """Of everything that is stored in files."""
         columns = (faces.c.picture, pictures.c.original, pictures.c.cut)
-        rows = await self._all(sa.union(*(sa.select(column.label("key")) for column in columns)))
-        return {row.key for row in rows}
+        query = sa.union(*(sa.select(column) for column in columns))
+        return await self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     # For the index
 

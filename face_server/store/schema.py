@@ -111,6 +111,33 @@ faces = Table(
     sqlite_autoincrement=True,
 )
 
+# Pictures that are there for their own sake, with or without a face. The face of one is bound to groups by rows in
+# `faces` that have its token.
+pictures = Table(
+    "pictures",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("original", String(64), nullable=False),  # key of the picture as it came; empty: none is kept
+    Column("token", String(64), nullable=False),  # of its face; empty: it has none
+    Column("person", String(128), nullable=False),  # how the user is called to whom the face belongs in a group
+    Column("info", Text, nullable=False),  # and what is written about that user
+    Column("cut", String(64), nullable=False),  # key of the face's own picture
+    Column("spot", LargeBinary, nullable=False),
+    Column("template", LargeBinary, nullable=False),
+    Column("embedding_id", String(64), nullable=False),
+    Column("meta", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    UniqueConstraint("app_id", "name"),
+    Index("pictures_token", "app_id", "token"),
+    Index("pictures_original", "original"),
+    sqlite_autoincrement=True,
+)
+
+# Apps that have pictures of that kind, or had: such an app begins with a group, which can be deleted for good.
+albums = Table("albums", metadata, Column("app_id", ForeignKey("apps.id"), primary_key=True))
+
 changes = Table(
     "changes",
     metadata,

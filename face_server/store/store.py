@@ -15,10 +15,12 @@ import sqlalchemy as sa
 from face_server.errors import FaceMissing, GroupExists, GroupMissing, TargetGroupMissing, UserMissing
 from face_server.model import DEFAULT_APP
 from face_server.store.access import AccessRows
+from face_server.store.bindings import Bindings
 from face_server.store.database import Heard, database_at
 from face_server.store.pages import Pages
+from face_server.store.pictures import Pictures
 from face_server.store.reading import Reading
-from face_server.store.rows import Change, Enrolled, Mode, NewFace, Quota, Removed, Write
+from face_server.store.rows import Enrolled, Mode, NewFace, Quota, Removed, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
 from face_server.store.work import Audit, JobRows, Operators
 from face_server.store.writing import NO_QUOTA, Writing
@@ -44,6 +46,7 @@ class Store(Reading):
         super().__init__(database_at(place, connections, self._heard))
         self.access = AccessRows(self._database)
         self.pages = Pages(self._database)
+        self.pictures, self.bindings = Pictures(self._database, self._write), Bindings(self._database, self._write)
         self.operators, self.audit = Operators(self._database), Audit(self._database)
         self.jobs = JobRows(self._database)
         self._quota = quota
@@ -110,14 +113,7 @@ class Store(Reading):
     async def delete_group(self, app: str, group: str) -> Removed:
         """At once for callers. A large group's rows are cleared by `purge` afterwards."""
 
-        def work(writing: Writing) -> list[str]:
-            group_id = writing.group(group)
-            writing.run(sa.update(groups).where(groups.c.id == group_id).values(state=DELETING))
-            writing.note([Change(writing.seq, "drop", group_id)])
-            owned = sa.select(faces.c.id).where(faces.c.group_id == group_id).limit(AT_ONCE + 1)
-            return writing.clear_group(group_id) if len(writing.run(owned).all()) <= AT_ONCE else []
-
-        write, pictures = await self._write(app, work)
+        write, pictures = await self._write(app, lambda writing: writing.drop_group(writing.group(group), AT_ONCE))
         return Removed(write, tuple(pictures))
 
     async def deleting_groups(self) -> list[tuple[str, int]]:

@@ -28,7 +28,7 @@ from face_server.errors import (
     UserMissing,
 )
 from face_server.store.rows import Change, NewFace, Quota, Write
-from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
 
 _NEXT_NUMBER = (
     sa.update(apps)
@@ -136,6 +136,13 @@ class Writing:
         values = {"app_id": self.app_id, "name": name, "state": ACTIVE, "meta": json.dumps(dict(meta or {}))}
         return int(self.run(_NEW_GROUP, values | _born()).scalar_one())
 
+    def drop_group(self, group_id: int, at_once: int) -> list[str]:
+        """Gone for callers. The rows are cleared now, or of a group with more faces than that in parts afterwards."""
+        self.run(sa.update(groups).where(groups.c.id == group_id).values(state=DELETING))
+        self.note([Change(self.seq, "drop", group_id)])
+        owned = sa.select(faces.c.id).where(faces.c.group_id == group_id).limit(at_once + 1)
+        return self.clear_group(group_id) if len(self.run(owned).all()) <= at_once else []
+
     def clear_group(self, group_id: int) -> list[str]:
         """Every row of a group; galleries drop it by the change that was noted before."""
         gone = self._drop_faces(faces.c.group_id == group_id)
@@ -175,6 +182,14 @@ class Writing:
         taken = sa.select(users.c.id).where(users.c.group_id == home, users.c.name == str(face_id))
         if self.run(taken).first() is None:
             self.run(sa.update(users).where(users.c.id == user_id).values(name=str(face_id)))
+
+    def remove_people(self, where: sa.ColumnElement[bool]) -> list[str]:
+        """Delete face rows, and the users who have no other face. The pictures that nothing points to any more."""
+        owners = list(self.run(sa.select(faces.c.user_id).where(where).distinct()).scalars())
+        gone = self.remove_faces(where) or []
+        left = sa.select(faces.c.id).where(faces.c.user_id == users.c.id).exists()
+        self.run(sa.delete(users).where(users.c.id.in_(owners), ~left))
+        return gone
 
     def drop_user_without_face(self, user_id: int) -> None:
         if self.run(_ANY_FACE, {"user": user_id}).first() is None:
@@ -253,7 +268,7 @@ class Writing:
         self.run(sa.update(faces).where(there).values(**values))
         # Galleries overwrite the vector they have under this number.
         self.note([Change(self.seq, "add", group_id, face_id, user_id, face.template)])
-        return self._unused([old])
+        return self.unused([old])
 
     def free_token(self, group_id: int, token: str, face_id: int = 0) -> str:
         """The token, or another one when a different face of the group has it: the same picture once more."""
@@ -271,14 +286,15 @@ class Writing:
         return list(self.run(gone))
 
     def _unused_pictures(self, gone: list[Any]) -> list[str]:
-        return self._unused(row.picture for row in gone)
+        return self.unused(row.picture for row in gone)
 
-    def _unused(self, pictures: Iterable[str]) -> list[str]:
-        keys = {key for key in pictures if key}
+    def unused(self, stored: Iterable[str]) -> list[str]:
+        """Which of these keys no row names."""
+        keys = {key for key in stored if key}
         if not keys:
             return []
-        query = sa.select(faces.c.picture).where(faces.c.picture.in_(keys)).distinct()
-        return sorted(keys - set(self.run(query).scalars()))
+        named = (sa.select(column).where(column.in_(keys)) for column in (faces.c.picture, pictures.c.original))
+        return sorted(keys - set(self.run(sa.union(*named)).scalars()))
 
 
 def _born() -> dict[str, float]:

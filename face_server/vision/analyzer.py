@@ -46,6 +46,7 @@ class Findings:
     embeddings: Floats | None = None
     blur: Floats | None = None
     illumination: Floats | None = None
+    contrast: Floats | None = None
     parsing: list[NDArray[np.uint8]] | None = None
 
 
@@ -156,6 +157,7 @@ class Analyzer:
         if plan.quality:
             found.blur = measures.blur(found.view.crops(measures.SHARPNESS_CROP))
             found.illumination = measures.illumination(found.view.pixels, found.view.faces.boxes)
+            found.contrast = measures.contrast(found.view.pixels, found.view.faces.boxes)
 
     @property
     def _layout(self) -> str:
@@ -229,4 +231,5 @@ def _quality(found: Findings, i: int, picture: Picture) -> Quality | None:
             picture.pixels, found.view.faces.boxes[i], found.landmarks[i] if found.landmarks is not None else None
         ),
         occlusion=occlusion(found.readings, i),
+        contrast=None if found.contrast is None else float(found.contrast[i]),
     )

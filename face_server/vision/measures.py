@@ -49,14 +49,24 @@ def sharpness(crop: Pixels) -> float:
 
 
 def illumination(pixels: Pixels, boxes: Floats) -> Floats:
-    """(n,) mean brightness of the face, 0..255, without the corners of its box, where there is background."""
+    """(n,) mean brightness of the face, 0..255."""
     values = []
     for box in boxes:
-        middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * 0.4
-        part = inside(pixels, np.concatenate([middle - half, middle + half]))
-        red, green, blue, _ = cv2.mean(part)
+        red, green, blue, _ = cv2.mean(inside(pixels, _inner(box)))
         values.append(0.299 * red + 0.587 * green + 0.114 * blue)
     return np.array(values, np.float32)
+
+
+def contrast(pixels: Pixels, boxes: Floats) -> Floats:
+    """(n,) how much the brightness of the face varies, as a standard deviation; of the same part as its mean."""
+    parts = (inside(pixels, _inner(box)) for box in boxes)
+    return np.array([float(cv2.meanStdDev(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY))[1]) for part in parts], np.float32)
+
+
+def _inner(box: Floats) -> Floats:
+    """Without the corners, where there is background."""
+    middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * 0.4
+    return np.concatenate([middle - half, middle + half])
 
 
 def complete(pixels: Pixels, box: Floats, points: Floats | None) -> int:

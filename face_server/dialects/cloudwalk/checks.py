@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from face_server.dialects.params import Refusal
 from face_server.faces.gates import QUALITY
-from face_server.model import Analysis, Level, Quality, Want
+from face_server.model import Analysis, Level, Want
 
 SEVERAL, LARGE, BRIGHT, DARK, BLURRED, GLASSES, POOR = 8465, 8467, 8480, 8481, 8482, 8483, 8496
 LIMITS = QUALITY[Level.NORMAL]
@@ -26,7 +26,7 @@ def check_quality(seen: Analysis) -> None:
         raise Refusal(DARK)
     if quality.blur > LIMITS.blur:
         raise Refusal(BLURRED)
-    if not quality.completeness or _covered(quality):
+    if not quality.completeness or quality.covered > LIMITS.occlusion:
         raise Refusal(POOR)
 
 
@@ -40,11 +40,3 @@ def check_strictly(seen: Analysis) -> None:
     check_quality(seen)  # before the glasses: in the dark a model sees what is not there
     if face.attributes.glasses is not None and face.attributes.glasses.type != "none":
         raise Refusal(GLASSES)
-
-
-def _covered(quality: Quality) -> bool:
-    parts = quality.occlusion
-    if parts is None:
-        return False
-    shares = (parts.left_eye, parts.right_eye, parts.nose, parts.mouth, parts.left_cheek, parts.right_cheek)
-    return max(*shares, parts.chin_contour) > LIMITS.occlusion

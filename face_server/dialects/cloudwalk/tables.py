@@ -13,6 +13,7 @@ from face_server.dialects.params import (
     Values,
     Wrong,
     as_text,
+    flag,
     integer,
     matching,
     text,
@@ -27,15 +28,6 @@ BY_PAGE, BY_GROUP, BY_FACE = "queryByPage", "queryByGroupId", "queryByFaceId"
 
 _INT32, _INT64 = 2**31 - 1, 2**63 - 1
 _LONG = (JsonText, FormText, LongText)
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    found = {"true": True, "false": False}.get(as_text(value).strip().lower())
-    if found is None:
-        raise Wrong
-    return found
 
 
 def _picture(value: object) -> bytes | None:
@@ -90,7 +82,7 @@ def _something(values: Values) -> None:
 
 _GROUP = _param("groupId", as_text, required=True)
 _FACE = _param("faceId", integer(0, _INT64), required=True)
-_COUNT = _param("faceCount", _flag, default=False)
+_COUNT = _param("faceCount", flag, default=False)
 
 
 def _missing(name: str) -> Refusal:
@@ -115,7 +107,7 @@ def _needing(name: str) -> Callable[[Values], None]:
 
 
 PICTURE = _table(_pictures())
-DETECT = _table(_pictures(), _param("mode", _flag, default=False))
+DETECT = _table(_pictures(), _param("mode", flag, default=False))
 TWO_PICTURES = _table(_pictures("A"), _pictures("B"))
 TWO_FEATURES = _table(
     _param("featureA", _feature, required=True, wrong=BAD_FEATURE),

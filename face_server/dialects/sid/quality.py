@@ -37,13 +37,7 @@ def unknown_scores() -> str:
 def _quality(quality: Quality | None) -> dict[int, float]:
     if quality is None:
         return {}
-    parts, sharp = quality.occlusion, 1 - quality.blur
-    covered = 0.0
-    if parts is not None:
-        sides = (parts.left_eye, parts.right_eye, parts.nose, parts.mouth, parts.left_cheek, parts.right_cheek)
-        covered = max(*sides, parts.chin_contour)
-    overall = sharp * (1 - covered) * quality.completeness
-    return {0: overall, 1: quality.illumination / 255, 3: covered, 4: sharp}
+    return {0: quality.overall, 1: quality.illumination / 255, 3: quality.covered, 4: 1 - quality.blur}
 
 
 def _attributes(seen: Attributes) -> dict[int, float]:
