@@ -26,6 +26,8 @@ T = TypeVar("T")
 HOUR = 3600
 
 app = typer.Typer(no_args_is_help=True, help="Apps with their keys and secrets: create, list, rotate, delete.")
+WIDTH = 140  # of the list, also where nobody knows how wide the screen is: keys are copied from it
+
 out = Console(soft_wrap=True, highlight=False, markup=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
@@ -58,7 +60,7 @@ def list_apps(data_dir: DataDir = None, as_json: Json = False) -> None:
             head = ("", "", "")
         if not credentials:
             table.add_row(*head, "(none)", "", "", "")
-    out.print(table)
+    Console(width=max(out.width, WIDTH), highlight=False).print(table)
 
 
 @app.command()
