@@ -65,13 +65,13 @@ class Endpoint:
         arrived = int(time.time())
         try:
             caller = await self._guard.caller(request)
-            result = await self._interface.run(keep_to_own(caller, await self._read(request)))
+            result = await self._interface.run(keep_to_own(caller, await self._read(request, caller)))
             return envelope(self._interface.path, arrived, 0, codes.SUCCESS, result, self._interface.flat)
         except Exception as error:
             return envelope(self._interface.path, arrived, *failure(error))
 
-    async def _read(self, request: Request) -> Values:
-        query = wire.parse_query(request.scope["query_string"])
+    async def _read(self, request: Request, caller: str | None) -> Values:
+        query = self._guard.query(request, caller)
         if request.method == "GET":
             return self._interface.table.read(query)
         try:
@@ -95,21 +95,19 @@ class ArrayEndpoint:
         arrived = int(time.time())
         try:
             caller = await self._guard.caller(request)
-            app, values = await self._read(request)
-            keep_to_own(caller, {"appid": app})
-            result = await self._interface.run(app, values)
+            result = await self._interface.run(*await self._read(request, caller))
             return envelope(self._interface.path, arrived, 0, codes.SUCCESS, result)
         except Exception as error:
             return envelope(self._interface.path, arrived, *failure(error))
 
-    async def _read(self, request: Request) -> tuple[str, list[Values]]:
+    async def _read(self, request: Request, caller: str | None) -> tuple[str, list[Values]]:
         interface = self._interface
         try:
             kind, elements = await read_fields(request, self._bodies, self._shape)
         except BodyTooLarge:
             raise Refusal(BAD_IMAGE, "image") from None
-        query = wire.parse_query(request.scope["query_string"])
-        app = APP_ONLY.read(elements[0] if elements else Fields({}), query)["appid"]
+        query = self._guard.query(request, caller)
+        app = keep_to_own(caller, APP_ONLY.read(elements[0] if elements else Fields({}), query))["appid"]
         single = kind is not Kind.ARRAY and not interface.single
         if single or not interface.least <= len(elements) <= interface.most:
             raise Refusal(codes.IMAGE_COUNT)

@@ -9,6 +9,7 @@ from face_server.dialects import wire
 from face_server.dialects.baidu import codes
 from face_server.dialects.credentials import app_of_header
 from face_server.dialects.params import Refusal, Values
+from face_server.dialects.wire import Fields
 from face_server.faces.access import Access
 
 CALLER = "caller"  # name of a value beside the parameters: the app whose credential came; None while all is open
@@ -35,6 +36,10 @@ class Guard:
         if app is None:
             raise Refusal(codes.NOT_ALLOWED)
         return app
+
+    def query(self, request: Request, caller: str | None) -> Fields:
+        """Where an interface looks for the appid first."""
+        return wire.parse_query(request.scope["query_string"])
 
 
 OPEN = Guard(None)  # for who has asked already

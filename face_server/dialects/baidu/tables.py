@@ -56,6 +56,16 @@ _group_or_all = matching("[A-Za-z0-9_]{1,48}", refused=RESERVED, allowed=frozens
 _user = matching("[A-Za-z0-9_]{1,128}", refused=RESERVED)
 
 
+class Proven(str):
+    """The app of a credential that names it by itself: whatever it is called, it is that one."""
+
+    __slots__ = ()
+
+
+def _app(value: object) -> str:
+    return str(value) if isinstance(value, Proven) else str(_group(value))
+
+
 def _image(value: object) -> object:
     if not isinstance(value, str | JsonText | FormText | LongText):
         raise Wrong
@@ -108,7 +118,7 @@ def lenient(words: tuple[str, ...]) -> Reader:
     return reader
 
 
-APPID = Param("appid", _group, 222014, required=True, in_query=True)
+APPID = Param("appid", _app, 222014, required=True, in_query=True)
 IMAGE = Param("image", _image, 222013, required=True)
 IMAGE_TYPE = Param("image_type", word(("BASE64", "FACE_TOKEN", "URL")), 222015, required=True, settle=_settle_probe)
 FACE_FIELD = Param("face_field", face_fields, 222017, default=frozenset(), aliases={"face_fields": 222017})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from typing import Any
 
@@ -18,8 +17,7 @@ from face_server.faces.access import Access
 
 NAMES = ("grant_type", "client_id", "client_secret", "refresh_token")
 SCOPE = "public brain_all_scope"  # without the second word the SDKs send no token but sign every request
-
-log = logging.getLogger(__name__)
+LONGEST_KEY = 128  # characters: it may be an app's name
 
 
 class Denied(Exception):
@@ -59,9 +57,10 @@ class TokenEndpoint:
         key = sent["client_id"]
         if sent["grant_type"] not in ("client_credentials", "refresh_token"):
             raise Denied("unsupported_grant_type", "The authorization grant type is not supported")
-        app = await self._access.by_pair(key, sent["client_secret"]) if key else None
+        possible = key.isprintable() and 0 < len(key) <= LONGEST_KEY
+        app = await self._access.by_pair(key, sent["client_secret"]) if possible else None
         if app is None:
-            unknown = not key or await self._access.by_key(key) is None
+            unknown = not possible or await self._access.by_key(key) is None
             raise Denied("invalid_client", "unknown client id" if unknown else "Client authentication failed")
         if sent["grant_type"] == "refresh_token" and await self._tokens.app_of(sent["refresh_token"], REFRESH) != app:
             raise Denied("expired_token", "refresh token has been used")
