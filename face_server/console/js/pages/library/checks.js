@@ -1,0 +1,44 @@
+// Looking through a group for people who are in it twice, and for faces that look like somebody else.
+
+import * as api from "../../api.js";
+import { count, number, t } from "../../i18n.js";
+import { h, put } from "../../ui/dom.js";
+import { button, card, explain, note, table } from "../../ui/parts.js";
+import { thumbnail } from "../../ui/thumbnail.js";
+
+const OVER = ["done", "failed", "cancelled", "interrupted"];
+
+export function checks({ app, group, signal, go }) {
+  const place = h("div", { class: "stack tight" });
+  const start = async (kind) => {
+    try {
+      let job = await api.post("jobs", { json: { kind, app, group, ...(kind === "duplicates" ? { score: 90 } : {}) } });
+      while (!OVER.includes(job.state) && !signal.aborted) {
+        put(place, progress(job));
+        await new Promise((resolve) => setTimeout(resolve, 700));
+        job = await api.get(`jobs/${job.id}`, {}, signal);
+      }
+      if (job.state !== "done") return put(place, note(job.error ?? t("checks.ended", { state: job.state }), "warn"));
+      return draw(kind, await api.get(`jobs/${job.id}/result`, { limit: 100 }, signal), job.rows);
+    } catch (error) {
+      return signal.aborted || put(place, note(explain(error), "bad"));
+    }
+  };
+
+  function draw(kind, { columns, items }, rows) {
+    if (!items.length) return put(place, note(t(`checks.no_${kind}`), "good"));
+    const at = (name) => columns.indexOf(name);
+    const person = (row, user, face) => h("button", { type: "button", class: "button plain", onclick: () => go(app, group, String(row[at(user)])) }, thumbnail(app, row[at(face)]), String(row[at(user)]));
+    const scores = columns.filter((name) => name.endsWith("score"));
+    return put(place, h("p", { class: "quiet small" }, t("checks.found", { n: count(rows ?? items.length) })),
+      table([[t("library.user")], [t("checks.other")], ...scores.map((name) => [t(`checks.${name}`), "n"])],
+        items.map((row) => [person(row, "user", "face_id"), person(row, "other_user", "other_face_id"), ...scores.map((name) => (row[at(name)] === null ? "–" : number(row[at(name)], 1)))])));
+  }
+
+  const progress = (job) => h("div", { class: "stack tight" },
+    h("div", { class: "progress", role: "progressbar", "aria-label": t("checks.title"), "aria-valuemax": job.total ?? 1, "aria-valuenow": job.done }, h("i", { style: { width: `${job.total ? (100 * job.done) / job.total : 10}%` } })),
+    h("span", { class: "quiet small" }, t("checks.progress", { done: count(job.done), total: job.total === null ? "…" : count(job.total) })));
+
+  return card(t("checks.title"), h("div", { class: "stack" }, h("p", { class: "quiet small" }, t("checks.text")),
+    h("div", { class: "row" }, button(t("checks.duplicates"), { onclick: () => start("duplicates") }), button(t("checks.doubtful"), { onclick: () => start("doubtful") })), place));
+}

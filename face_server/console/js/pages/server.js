@@ -1,0 +1,144 @@
+// What the server does right now, what went wrong last, and the story of one request.
+
+import * as api from "../api.js";
+import { bytes, count, number, percent, t, time } from "../i18n.js";
+import { h, put, s } from "../ui/dom.js";
+import { stageName } from "../ui/face.js";
+import { button, card, empty, explain, facts, field, head, note, skeleton, table, tag } from "../ui/parts.js";
+
+const EVERY = 2000;
+const KEPT = 90; // points of the curve: three minutes
+const GOOD = new Set(["0", "200", "222207", "40312"]);
+
+export async function show(root, { signal }) {
+  const about = await api.aboutServer();
+  const now = h("div", { class: "stack" });
+  const errors = h("div", {}, skeleton(80));
+  const story = h("div", {});
+  const wanted = h("input", { class: "input", inputmode: "numeric", required: true, placeholder: "log_id" });
+  const tell = async (id) => {
+    try {
+      put(story, told(await api.get(`server/stories/${encodeURIComponent(id)}`)));
+    } catch (error) {
+      put(story, note(explain(error), "warn"));
+    }
+  };
+  const rates = [];
+  let before = null;
+  put(root, head(t("server.title"), t("server.text", { version: about.version, device: about.device })), now,
+    card(t("server.errors"), errors),
+    card(t("server.story"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); tell(wanted.value.trim()); } }, h("div", { class: "grow" }, field(t("server.story_text"), wanted)), h("button", { class: "button", type: "submit" }, t("server.tell"))), story));
+
+  async function look() {
+    const found = await api.get("server", {}, signal);
+    const at = performance.now();
+    const total = found.requests.reduce((sum, one) => sum + one.count, 0);
+    const speeds = before ? byDialect(found.requests, before.requests, (at - before.at) / 1000) : new Map();
+    if (before) rates.push(((total - before.total) * 1000) / (at - before.at));
+    if (rates.length > KEPT) rates.shift();
+    before = { total, requests: found.requests, at };
+    put(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), h("div", { class: "halves" }, latency(found), batches(found)), h("div", { class: "halves" }, galleries(found), space(found, about)));
+  }
+  async function watch() {
+    while (!signal.aborted) {
+      if (!document.hidden) {
+        await look();
+        put(errors, failures((await api.get("server/errors", { limit: 20 }, signal)).items, tell));
+      }
+      await new Promise((resolve) => setTimeout(resolve, EVERY));
+    }
+  }
+  put(now, skeleton(120), skeleton(200));
+  watch().catch((error) => !signal.aborted && put(now, note(explain(error), "bad")));
+}
+
+function byDialect(now, before, seconds) {
+  const sum = (rows) => rows.reduce((found, one) => found.set(one.dialect, (found.get(one.dialect) ?? 0) + one.count), new Map());
+  const earlier = sum(before);
+  return new Map([...sum(now)].map(([name, total]) => [name, (total - (earlier.get(name) ?? 0)) / seconds]));
+}
+
+const big = (label, value, aside) => h("div", { class: "figure-number" }, h("span", {}, label), h("b", {}, value), aside && h("small", {}, aside));
+const ms = (value) => (value === null || value === undefined ? "–" : `${number(value, value < 10 ? 1 : 0)} ms`);
+
+function numbers(found, rates) {
+  const { lanes } = found;
+  return h("div", { class: "numbers" },
+    big(t("server.state"), t(found.ready ? "health.ready" : "health.not_ready"), t("server.uptime", { time: duration(found.uptime) })),
+    big(t("server.per_second"), rates.length ? number(rates.at(-1), 1) : "–"),
+    big(t("server.queue"), count(lanes.queue), t("server.wait", { ms: ms(found.queue_wait.p95) })),
+    big(t("server.lanes"), `${lanes.alive} / ${lanes.count}`, t("server.restarts", { n: count(lanes.restarts) })),
+    big(t("server.memory"), bytes(found.memory.resident_bytes)));
+}
+
+function duration(seconds) {
+  const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  return days ? `${days} d ${hours} h` : hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
+}
+
+function spark(values) {
+  if (values.length < 2) return h("p", { class: "quiet small" }, t("server.collecting"));
+  const top = Math.max(1, ...values);
+  const points = values.map((value, index) => `${(index / (KEPT - 1)) * 600} ${110 - (value / top) * 100}`);
+  const end = ((values.length - 1) / (KEPT - 1)) * 600;
+  return h("div", {}, s("svg", { class: "spark", viewBox: "0 0 600 112", preserveAspectRatio: "none", role: "img", "aria-label": t("server.rate_label", { now: number(values.at(-1), 1), most: number(top, 1) }) },
+    s("path", { class: "under", d: `M0 110L${points.join("L")}L${end} 110Z` }), s("path", { d: `M${points.join("L")}` })),
+  h("p", { class: "quiet small" }, t("server.most", { n: number(top, 1) })));
+}
+
+function requests(found, speeds) {
+  const groups = new Map();
+  for (const one of found.requests) {
+    const row = groups.get(one.dialect) ?? { total: 0, failed: new Map() };
+    row.total += one.count;
+    if (!GOOD.has(String(one.code))) row.failed.set(one.code, (row.failed.get(one.code) ?? 0) + one.count);
+    groups.set(one.dialect, row);
+  }
+  if (!groups.size) return card(t("server.requests"), empty("server", t("server.quiet"), t("server.quiet_text")));
+  return card(t("server.requests"), table([[t("requests.dialect")], [t("server.count"), "n"], [t("server.per_second"), "n"], [t("server.codes")]],
+    [...groups].map(([name, row]) => [dialectName(name), count(row.total), number(speeds.get(name) ?? 0, 1),
+      h("div", { class: "row" }, row.failed.size ? [...row.failed].sort((a, b) => b[1] - a[1]).slice(0, 8).map(([code, n]) => tag(`${code} · ${count(n)}`, "warn")) : tag(t("server.no_failures"), "good"))])));
+}
+
+const dialectName = (name) => (t(`dialect.${name}`) === `dialect.${name}` ? name : t(`dialect.${name}`));
+
+function latency(found) {
+  const rows = [...found.latency].sort((a, b) => b.count - a.count).slice(0, 12);
+  const line = (name, one) => [name, count(one.count), ms(one.p50), ms(one.p95), ms(one.p99)];
+  return card(t("server.latency"), rows.length ? table([[t("server.interface")], [t("server.count"), "n"], ["p50", "n"], ["p95", "n"], ["p99", "n"]],
+    [...rows.map((one) => line(`${dialectName(one.dialect)} ${one.interface}`, one)), ...found.stages.map((one) => line(h("span", { class: "quiet" }, stageName(one.stage)), one)), line(h("span", { class: "quiet" }, t("server.queue_wait")), found.queue_wait)]) : h("p", { class: "quiet" }, t("server.quiet_text")));
+}
+
+function batches(found) {
+  return card(t("server.batches"), found.batches.length ? table([[t("server.model")], [t("server.executions"), "n"], [t("server.rows"), "n"], [t("server.batch_mean"), "n"]],
+    found.batches.map((one) => [one.model, count(one.executions), count(one.rows), number(one.mean, 2)])) : h("p", { class: "quiet" }, t("server.no_batches")),
+  found.refused.length > 0 && h("div", { class: "row" }, h("span", { class: "quiet small" }, t("server.refused")), found.refused.map((one) => tag(`${one.reason} · ${count(one.count)}`, "warn"))));
+}
+
+function galleries(found) {
+  return card(t("server.galleries"), found.galleries.length ? table([[t("library.app")], [t("library.group")], [t("library.faces"), "n"], [t("server.memory"), "n"]],
+    found.galleries.map((one) => [one.app, one.group, count(one.faces), bytes(one.bytes)])) : h("p", { class: "quiet" }, t("server.no_galleries")));
+}
+
+function space(found, { pack }) {
+  const { disk } = found;
+  return card(t("server.space"), h("div", { class: "stack" },
+    facts([[t("server.database"), bytes(disk.database_bytes)], [t("server.disk"), bytes(disk.free_bytes), t("server.disk_of", { total: bytes(disk.total_bytes) })], [t("server.pack"), pack.name, pack.licence]]),
+    accuracy(pack)));
+}
+
+export function accuracy(pack) {
+  if (!pack.calibration) return note(t("server.no_calibration"));
+  return table([[t("accuracy.rate")], [t("accuracy.score"), "n"], [t("compare.cosine"), "n"]], pack.calibration.far.map((one) => [one.rate >= 0.001 ? percent(one.rate, 1) : String(one.rate), number(one.score), number(one.cosine, 4)]));
+}
+
+function failures(items, tell) {
+  if (!items.length) return empty("check", t("server.no_errors"), t("server.no_errors_text"));
+  return table([[t("server.when")], ["log_id"], [t("server.interface")], [t("server.code")], [t("server.took"), "n"]],
+    items.map((one) => [h("span", { class: "quiet small" }, time(one.time)), button(String(one.log_id), { class: "plain little mono", onclick: () => tell(one.log_id) }), `${dialectName(one.dialect)} ${one.interface}`, tag(`${one.code}`, "bad"), ms(one.milliseconds)]));
+}
+
+function told(one) {
+  return h("div", { class: "stack tight" }, facts([[t("server.when"), time(one.time)], [t("server.interface"), `${dialectName(one.dialect)} ${one.interface}`], [t("server.path"), one.path], [t("server.code"), String(one.code), `HTTP ${one.status}`], [t("server.took"), ms(one.milliseconds)], [t("server.gone"), one.gone ? t("yes") : null]]),
+    h("div", { class: "legend" }, Object.entries(one.stages).map(([name, value], index) => h("span", {}, h("i", { class: `tone-${index % 8}` }), stageName(name), " ", h("b", {}, ms(value))))));
+}
