@@ -35,6 +35,7 @@ class Want(Flag):
     BEAUTY = auto()
     RACE = auto()
     PARSING = auto()
+    CONTRAST = auto()  # one more part of the quality, which is asked for together with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Quality:
     illumination: float  # 0..255
     completeness: int  # 1: the whole face lies inside the picture
     occlusion: Occlusion | None = None  # None: the pack has no model for it
-    contrast: float | None = None  # standard deviation of the face's brightness; None: not measured
+    contrast: float | None = None  # standard deviation of the face's brightness; None: not asked for
 
     @property
     def covered(self) -> float:

@@ -157,6 +157,7 @@ class Analyzer:
         if plan.quality:
             found.blur = measures.blur(found.view.crops(measures.SHARPNESS_CROP))
             found.illumination = measures.illumination(found.view.pixels, found.view.faces.boxes)
+        if plan.contrast:
             found.contrast = measures.contrast(found.view.pixels, found.view.faces.boxes)
 
     @property

@@ -17,7 +17,7 @@ from face_server.vision.heads import FROM_EMOTION, FROM_LANDMARKS, HEADS, heads_
 
 SPECIAL = ("detect", "landmarks", "embed", "parsing", "dewater")  # the other roles read values off faces
 # Always there: four points and a coarse pose come from the detector's points, the rest of the quality from pixels.
-BASIC = Want.LANDMARKS | Want.POSE | Want.QUALITY
+BASIC = Want.LANDMARKS | Want.POSE | Want.QUALITY | Want.CONTRAST
 
 
 class Role(Protocol):
@@ -41,6 +41,7 @@ class Plan:
     embed: bool
     parse: bool
     quality: bool
+    contrast: bool
 
 
 class Equipment:
@@ -102,4 +103,5 @@ class Equipment:
             embed=embed,
             parse=parse,
             quality=bool(want & Want.QUALITY),
+            contrast=bool(want & Want.CONTRAST),
         )

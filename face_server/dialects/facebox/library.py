@@ -19,6 +19,7 @@ from face_server.settings import Settings
 
 MOST_BYTES = 4 << 20
 FORMATS = frozenset({"jpg", "png", "bmp"})
+WANTS = Want.QUALITY | Want.CONTRAST | Want.POSE
 REGISTERED = PictureRules(FORMATS, MOST_BYTES, least=100, longest=4096, shorter=2160)
 
 
@@ -45,7 +46,7 @@ class Faces:
         token = tokens.new()
         meta = {render.DESCRIPTION: sent["description"], render.GENDER: sent["gender"]}
         new = NewEntry(name, token, tokens.spelled(token), sent["name"], meta)
-        ask = Ask(Picture(data), Want.QUALITY | Want.POSE, rules=REGISTERED, judge=self._judge, remembered=False)
+        ask = Ask(Picture(data), WANTS, rules=REGISTERED, judge=self._judge, remembered=False)
         try:
             number, face = await self._album.add(call.app, ask, new)
         except BadPicture:
