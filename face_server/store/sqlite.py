@@ -52,7 +52,7 @@ class SqliteDatabase:
     async def open(self) -> None:
         await asyncio.to_thread(migrate.to_head, self._path)
         # The first connection costs milliseconds; no request should pay for it.
-        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")))
+        await self.read(lambda connection: connection.execute(sa.text("SELECT count(*) FROM sqlite_master")))
         self._recall.open(self._path)
 
     async def close(self) -> None:

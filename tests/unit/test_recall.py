@@ -32,17 +32,23 @@ async def test_a_question_that_is_asked_again_reads_nothing(tmp_path: Path) -> N
     await store.close()
 
 
+def test_without_the_shared_memory_nothing_is_remembered(tmp_path: Path) -> None:
+    recall = Recall()
+    recall.open(tmp_path / "nothing.db")
+    assert recall.version() is None
+
+
 def test_answers_of_an_older_version_are_never_kept_for_a_newer_one() -> None:
     recall = Recall()
-    assert recall.get("key", 1) is None
-    recall.get("key", 2)  # somebody has written while the answer was read
-    recall.put("key", 1, [])
-    assert recall.get("key", 2) is None
+    assert recall.get("key", b"1") is None
+    recall.get("key", b"2")  # somebody has written while the answer was read
+    recall.put("key", b"1", [])
+    assert recall.get("key", b"2") is None
 
 
 def test_memory_is_bounded() -> None:
     recall = Recall()
-    recall.get("key", 1)
+    recall.get("key", b"1")
     for number in range(MOST + 1):
-        recall.put(number, 1, [])
+        recall.put(number, b"1", [])
     assert len(recall._answers) == 1
