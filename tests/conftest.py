@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.load.server import ServerProcess, serving
+from tests.postgres import Postgres, running
 
 pytest_plugins = ["tests.conformance.plugin"]
 
@@ -50,3 +51,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One real server for all tests that only need their own app in it."""
     with serving(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One real Postgres for all tests that only need a database of their own in it."""
+    with running("fsync=off", "max_connections=200") as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a store is: a folder for SQLite, or the address of a Postgres."""
+    if request.param == "sqlite":
+        return tmp_path
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.migrated_database()

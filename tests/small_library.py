@@ -80,18 +80,20 @@ def _empty_database() -> bytes:
         return path.read_bytes()
 
 
-async def open_store(folder: Path) -> Store:
-    path = folder / "faces.db"
-    if not path.exists():
-        path.write_bytes(_empty_database())
-    store = Store(path)
+async def open_store(place: Path | str) -> Store:
+    """SQLite in a folder, or the Postgres of an address."""
+    if isinstance(place, Path):
+        place = place / "faces.db"
+        if not place.exists():
+            place.write_bytes(_empty_database())
+    store = Store(place)
     await store.open()
     return store
 
 
 @asynccontextmanager
-async def library(folder: Path) -> AsyncIterator[Library]:
-    store = await open_store(folder)
+async def library(folder: Path, place: Path | str | None = None) -> AsyncIterator[Library]:
+    store = await open_store(place or folder)
     index = registry(store, folder)
     try:
         yield Library(store, index)

@@ -2,23 +2,24 @@
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from face_server.errors import GroupMissing, OtherModel
 from face_server.index.registry import Registry
 from face_server.store.rows import Mode
+from face_server.store.schema import faces
 from tests.small_library import APP, Library, face, full_disk, library, open_store, registry, vector
 
 
 @pytest.fixture
-async def lib(tmp_path: Path) -> AsyncIterator[Library]:
-    async with library(tmp_path) as opened:
+async def lib(tmp_path: Path, place: Path | str) -> AsyncIterator[Library]:
+    async with library(tmp_path, place) as opened:
         yield opened
 
 
@@ -93,9 +94,9 @@ async def test_other_model_is_refused(lib: Library, tmp_path: Path) -> None:
         await other.search(await lib.store.groups(APP, ["g"]), vector(1)[None], 1)
 
 
-async def test_two_registries_stay_in_step_through_the_feed(lib: Library, tmp_path: Path) -> None:
+async def test_two_registries_stay_in_step_through_the_feed(lib: Library, tmp_path: Path, place: Path | str) -> None:
     """As two processes do: what one writes, the other finds by the very next search."""
-    store = await open_store(tmp_path)
+    store = await open_store(place)
     far = Library(store, registry(store, tmp_path / "far"))
     await lib.enroll(0)
     assert await lib.found(0)
@@ -267,8 +268,7 @@ async def test_snapshot_that_belongs_to_another_database_is_ignored(lib: Library
         await lib.enroll(number)
     await lib.search(1)
     await lib.registry.save()
-    with sqlite3.connect(tmp_path / "faces.db") as connection:
-        connection.execute("DELETE FROM faces WHERE token = ?", (face(7).token,))
+    await lib.store._database.write(lambda rows: rows.execute(sa.delete(faces).where(faces.c.token == face(7).token)))
     restored = Library(lib.store, registry(lib.store, tmp_path))
     assert [await restored.found(number) for number in (6, 7, 8)] == [True, False, True]
 

@@ -33,8 +33,8 @@ from tests.small_library import APP, MODEL, face, full_disk, open_store, token
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await open_store(tmp_path)
+async def store(place: Path | str) -> AsyncIterator[Store]:
+    store = await open_store(place)
     yield store
     await store.close()
 
@@ -181,7 +181,8 @@ async def test_refusal_leaves_nothing(
     assert await contents(store) == before
 
 
-async def test_full_disk_leaves_nothing_and_heals(store: Store, tmp_path: Path) -> None:
+async def test_full_disk_leaves_nothing_and_heals(tmp_path: Path) -> None:
+    store = await open_store(tmp_path)
     await enroll(store, 1)
     before = await contents(store)
     with full_disk((tmp_path / "faces.db-wal").stat().st_size):
@@ -190,6 +191,7 @@ async def test_full_disk_leaves_nothing_and_heals(store: Store, tmp_path: Path) 
     assert await contents(store) == before
     await enroll(store, 2)
     assert await tokens(store) == [token(1), token(2)]
+    await store.close()
 
 
 async def test_one_refused_write_does_not_harm_those_it_shares_a_commit_with(store: Store) -> None:
@@ -251,11 +253,11 @@ async def test_copy_keeps_tokens_info_and_the_picture_until_the_last_copy_goes(s
 
 
 async def test_large_group_is_gone_at_once_and_cleared_in_parts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "AT_ONCE", 10)
     monkeypatch.setattr(rules, "CHUNK", 8)
-    first = await open_store(tmp_path)
+    first = await open_store(place)
     for number in range(20):
         await first.enroll(APP, "g", f"u{number}", face(number, picture=f"p{number}"), MODEL)
     assert (await first.delete_group(APP, "g")).pictures == ()
@@ -265,7 +267,7 @@ async def test_large_group_is_gone_at_once_and_cleared_in_parts(
     assert (done, len(pictures)) == (False, 8)
     await first.close()
 
-    second = await open_store(tmp_path)  # the purge goes on after a restart
+    second = await open_store(place)  # the purge goes on after a restart
     assert await second.deleting_groups() == [(APP, group_id)]
     with pytest.raises(GroupDeleting):
         await enroll(second, 1)
@@ -363,11 +365,13 @@ async def test_migrations_make_the_schema_that_the_code_uses(tmp_path: Path) -> 
     engine.dispose()
 
 
-async def test_opening_again_needs_no_migration(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_opening_again_needs_no_migration(
+    store: Store, place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await enroll(store, 1)
     monkeypatch.setattr("alembic.command.upgrade", lambda *_: pytest.fail("nothing to migrate"))
-    assert migrate.current(tmp_path / "faces.db") == migrate.head()
-    again = Store(tmp_path / "faces.db")
-    await again.open()
+    if isinstance(place, Path):
+        assert migrate.current(place / "faces.db") == migrate.head()
+    again = await open_store(place)
     assert await tokens(again) == [token(1)]
     await again.close()
