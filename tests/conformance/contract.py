@@ -104,9 +104,9 @@ class Contract:
     def interfaces(self) -> Iterable[Interface]:
         return (one for dialect in self.dialects.values() for one in dialect.interfaces)
 
-    def meant(self, method: str, path: str, sent: bytes) -> Interface | None:
-        """`sent`: query and body, to tell apart what shares a path."""
+    def meant(self, method: str, path: str, sent: bytes) -> list[Interface]:
+        """`sent`: query and body, to tell apart what shares a path. Without its word a request may be for any of it."""
         found = [one for one in self.interfaces if one.answers(method, path)]
-        if len(found) > 1 and all(one.words for one in found):
-            found = [one for one in found if any(word.encode() in sent for word in one.words)]
-        return min(found, key=lambda one: one.path.count("{"), default=None)
+        literal = min((one.path.count("{") for one in found), default=0)
+        found = [one for one in found if one.path.count("{") == literal]
+        return [one for one in found if any(word.encode() in sent for word in one.words)] or found

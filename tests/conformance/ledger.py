@@ -39,11 +39,11 @@ class Ledger:
     def saw(self, method: str, path: str, sent: bytes, status: int, content: bytes) -> None:
         """An answer that came over the wire."""
         test = running()
-        interface = self.contract.meant(method, path, sent) if test else None
-        if interface is None:
+        interfaces = self.contract.meant(method, path, sent) if test else []
+        if not interfaces:
             return
         self.answers += 1
-        dialect = self.contract.dialects[interface.dialect]
+        dialect = self.contract.dialects[interfaces[0].dialect]
         try:
             answer = json.loads(content)
         except ValueError:
@@ -51,8 +51,13 @@ class Ledger:
         number = dialect.code_of(answer) if isinstance(answer, dict) else None
         if number is None:
             if status not in (404, 405):
-                self._broken(interface, f"status {status} and no code", test)
-        elif number == dialect.envelope.success:
+                self._broken(interfaces[0], f"status {status} and no code", test)
+            return
+        for interface in [one for one in interfaces if number in one.codes] or interfaces:
+            self._answer(dialect, interface, number, answer, test)
+
+    def _answer(self, dialect: Dialect, interface: Interface, number: int, answer: Any, test: str) -> None:
+        if number == dialect.envelope.success:
             self._success(interface, answer, test)
         elif number in dialect.statuses:
             self._proven(interface, code(number), test)

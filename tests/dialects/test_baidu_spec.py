@@ -15,6 +15,7 @@ from scripts.load.server import ServerProcess
 from tests.baidu_client import NOBODY, Answer, Baidu, image, token, variant
 from tests.conformance.fields import check, rows_of
 from tests.conformance.plugin import Proves
+from tests.dialects.test_baidu_h5 import moving, mp4
 
 APP = "spec"
 CODES = {
@@ -173,6 +174,22 @@ def test_every_example_request(api: Baidu, contract: dict[str, Any], proves: Pro
             answer = api.send(path, body.encode())
         assert answer.code in (0, *endpoint["error_codes"]), (path, answer)
         assert answer.code not in (222001, 222014, 222302), (path, answer)
+
+
+def test_both_example_requests_of_the_video(api: Baidu, astronaut: bytes, proves: Proves) -> None:
+    """They are printed as commands of curl; the file and the text are cut short, so a video takes their place."""
+    video = mp4(moving(astronaut, 50))
+    with proves.example("baidu_v3", "h5_video_liveness") as interface:
+        file, encoded = interface.written["example_request"].splitlines()
+        session = re.search(r"session_id=(\w+)", file)
+        assert session
+        assert '-F "video=@test.mp4"' in file
+        assert "&video_base64=" in encoded
+        sent = {"session_id": session[1]}
+        uploaded = api.http.post(interface.path, data=sent, files={"video": ("test.mp4", video)}).json()
+        posted = api.http.post(interface.path, data={**sent, "video_base64": base64.b64encode(video).decode()}).json()
+    assert uploaded["err_no"] == posted["err_no"] == 0
+    assert uploaded["result"]["score"] == posted["result"]["score"]
 
 
 # Fields of the answers

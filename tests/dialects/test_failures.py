@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 from types import ModuleType
-from typing import Any
 
 import httpx
 import pytest
@@ -14,8 +12,9 @@ import pytest
 from face_server import errors
 from face_server.errors import Busy, Defect, ModelMissing, NotLive, QualityRefused, Stage
 from face_server.settings import Settings
+from tests.conformance.asking import USUAL, request_of
 from tests.conformance.broken_core import BrokenCore, app
-from tests.conformance.contract import Contract, Interface
+from tests.conformance.contract import Contract
 from tests.conformance.plugin import Proves
 
 MODULES = {"baidu_v3": "baidu", "cloudwalk": "cloudwalk", "facebox": "facebox", "sid": "sid", "enn": "enn"}
@@ -81,18 +80,10 @@ FAILURES: dict[str, dict[int, Exception]] = {
     "enn": {40314: Busy(Stage.DETECT), 500: UNFORESEEN, 503: Busy(Stage.QUEUE)},
 }
 # Failures of one interface that stand for a code which other requests bring about elsewhere.
-ONLY = {("cloudwalk", "tool_remove_water"): {4100: ModelMissing("dewater")}}
-
-PICTURE = "YWJj"
-VALUES = {
-    **dict.fromkeys(("image", "image1", "image2", "image_1", "img", "imgA", "imgB", "param", "video_base64"), PICTURE),
-    **dict.fromkeys(("appid", "app_id", "app_secret", "groupId", "group_id", "group_id_list", "groupName"), "g1"),
-    **dict.fromkeys(("user_id", "userId", "src_group_id", "faceToken", "imageId", "group", "groupType"), "g1"),
-    **dict.fromkeys(("face_id", "faceId", "topN"), "1"),
-    "dst_group_id": "g2",
-    "face_token": "0" * 32,
-    "faceGroupList": ["g1"],
-    "image_type": "BASE64",
+ONLY = {
+    ("cloudwalk", "tool_remove_water"): {4100: ModelMissing("dewater")},
+    ("cloudwalk", "tool_attribute"): {4100: ModelMissing("age_gender")},
+    ("cloudwalk", "tool_keypt"): {4100: ModelMissing("landmarks")},
 }
 
 
@@ -102,24 +93,13 @@ def served(dialect: str) -> ModuleType | None:
     return module if hasattr(module, "router") else None
 
 
-def request_of(interface: Interface, core: BrokenCore) -> dict[str, Any]:
-    """One that is answered well as long as nothing fails."""
-    values = VALUES | dict.fromkeys(("featureA", "featureB"), core.feature())
-    params = interface.written["params"]
-    fields = {param["name"]: values[param["name"]] for param in params if param["name"] in values}
-    if interface.words:
-        fields["type"] = interface.words[0]
-    path = re.sub(r"\{(\w+)\}", lambda name: str(fields.pop(name[1])), interface.path)
-    query = {"appid": fields.pop("appid")} if "appid" in fields else {}
-    if interface.written["method"] == "GET":
-        return {"method": "GET", "url": path, "params": {**query, **fields}}
-    body: Any = [fields, fields] if interface.written["body_type"] == "array" else fields
-    return {"method": interface.written["method"], "url": path, "params": query, "json": body}
-
-
 @pytest.fixture(scope="module")
 def contract(proves: Proves) -> Contract:
     return proves.contract
+
+
+def features(core: BrokenCore) -> dict[str, str]:
+    return dict.fromkeys(("featureA", "featureB"), core.feature())
 
 
 def client(core: BrokenCore, name: str) -> httpx.AsyncClient:
@@ -134,7 +114,7 @@ async def test_the_code_of_every_failure_inside(contract: Contract, name: str) -
     core, dialect = BrokenCore(), contract.dialects[name]
     async with client(core, name) as http:
         for interface in dialect.interfaces:
-            sent = request_of(interface, core)
+            sent = request_of(interface, {**USUAL, **features(core)})
             for code, error in {**FAILURES[name], **ONLY.get((name, interface.name), {})}.items():
                 if code in (*interface.codes, *dialect.statuses):
                     core.error = error
@@ -149,7 +129,7 @@ async def test_a_failure_that_nobody_foresaw_is_logged(
     core = BrokenCore()
     core.error = UNFORESEEN
     async with client(core, name) as http:
-        await http.request(**request_of(contract.dialects[name].interfaces[0], core))
+        await http.request(**request_of(contract.dialects[name].interfaces[0], USUAL))
     assert "unforeseen" in caplog.text
 
 
@@ -158,6 +138,6 @@ async def test_nobody_comes_in_without_a_good_secret(contract: Contract, name: s
     core, dialect = BrokenCore(enforced=True), contract.dialects[name]
     async with client(core, name) as http:
         for interface in dialect.interfaces:
-            answer = await http.request(**request_of(interface, core))
+            answer = await http.request(**request_of(interface, {**USUAL, **features(core)}))
             assert dialect.code_of(answer.json()) == code, interface.name
             assert answer.status_code == (401 if name == "enn" else 200)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
-from scripts.load.server import ServerProcess
+from scripts.load.server import ServerProcess, serving
 from tests.clients.sid_client import Sid, SidError, text
 
 
@@ -59,6 +60,16 @@ def test_a_feature_stands_for_its_picture(api: Sid, astronaut: bytes) -> None:
     answer = api.call("/staticdb/search/compare", imageA=text(astronaut), featureB=feature)
     assert answer["score"] > 0.99
     assert code(api, "/staticdb/search/compare", featureA=feature, featureB="AAAA") == 20010013
+
+
+def test_the_strict_setting_refuses_an_attack(astronaut: bytes, photos: Path, tmp_path: Path) -> None:
+    attack = text((photos / "spoof_screen_2.jpg").read_bytes())
+    with serving(tmp_path, sid_strict_liveness=True) as server:
+        strict = Sid(server.url, "strict", "12345")
+        assert strict.is_live((photos / "live_T1.jpg").read_bytes())
+        with pytest.raises(SidError, match="活体检测未通过") as refused:
+            strict.call("/liveness/action", param=attack)
+        assert refused.value.result == 20010014
 
 
 def test_liveness_prints_its_verdict(api: Sid, astronaut: bytes) -> None:
