@@ -33,11 +33,11 @@ class Direct:
 
 
 def handlers(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], Handler]:
-    """Of every route that takes a request and gives a response and nothing else."""
+    """Of every route that takes a request and gives a response and nothing else. A kind of its own does more."""
     found: dict[tuple[str, str], Handler] = {}
     for route in routes:
-        if isinstance(route, APIRoute) and "{" not in route.path and _plain(route):
-            for method in route.methods:
+        if type(route) is APIRoute and "{" not in route.path and _plain(route):
+            for method in route.methods or ():
                 found.setdefault((method, route.path), route.endpoint)
     return found
 

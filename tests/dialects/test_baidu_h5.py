@@ -277,3 +277,13 @@ def test_other_origins_and_other_paths(http: httpx.Client, server: ServerProcess
     assert "access-control-allow-origin" not in http.post(PATHS[0], headers={"origin": ask["origin"]}).headers
     assert "access-control-allow-origin" not in http.post("/v3/group/list", headers={"origin": ORIGIN}).headers
     assert httpx.options(server.url + PATHS[0], headers=ask).status_code == 405
+
+
+def test_documentation(http: httpx.Client, server: ServerProcess) -> None:
+    """With and without browsers of other origins: each interface once, with what it reads."""
+    for paths in (http.get("/openapi.json").json()["paths"], httpx.get(f"{server.url}/openapi.json").json()["paths"]):
+        body = paths[PATHS[0]]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert body["properties"].keys() == {"video", "video_base64", "session_id"}
+        assert [one["name"] for one in paths[SESSIONS[0]]["post"]["parameters"]] == ["appid"]
+        assert not {PATHS[1], *SESSIONS[1:]} & paths.keys()
+        assert "options" not in paths[PATHS[0]]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.testclient import TestClient
@@ -23,6 +24,10 @@ async def with_model(request: Request) -> dict[str, Any]:
     return {}
 
 
+class WithMiddleware(APIRoute):
+    """A kind of its own: what it does around the endpoint must not be left out."""
+
+
 @pytest.fixture
 def router() -> APIRouter:
     router = APIRouter()
@@ -30,6 +35,7 @@ def router() -> APIRouter:
     router.add_api_route("/plain/{name}", plain, methods=["POST"])
     router.add_api_route("/query", with_query)
     router.add_api_route("/model", with_model)
+    router.routes.append(WithMiddleware("/middleware", plain, methods=["POST"]))
     return router
 
 

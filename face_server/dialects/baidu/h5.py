@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.middleware import Middleware
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,22 +35,54 @@ SESSION_PATHS = (
 )
 SUCCESS = "success"
 BAD_VIDEO = 222203
+Respond = Callable[[Request], Awaitable[Response]]
 SHAPE = Shape(("video_base64", "session_id", "video"))
+
+
+_VIDEO = {
+    "video": {"type": "string", "format": "binary"},
+    "video_base64": {"type": "string"},
+    "session_id": {"type": "string"},
+}
+VIDEO_SCHEMA: dict[str, Any] = {
+    "requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": _VIDEO}}}}
+}
+SESSION_SCHEMA: dict[str, Any] = {"parameters": [{"name": "appid", "in": "query", "schema": {"type": "string"}}]}
+
+
+class BrowserRoute(APIRoute):
+    """An interface that pages of other sites may call."""
+
+    def __init__(self, path: str, respond: Respond, origins: list[str], **shown: Any) -> None:
+        super().__init__(path, respond, methods=["POST"], **shown)
+        self.app = CORSMiddleware(self.app, allow_origins=origins, allow_methods=["POST"], allow_headers=["*"])
 
 
 def routes(service: FaceService, settings: Settings, bodies: Bodies, guard: Guard) -> list[BaseRoute]:
     sessions = Sessions(settings.data_dir)
-    liveness = VideoLiveness(service, sessions, bodies, guard)
-    browsers = Middleware(
-        CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["POST"], allow_headers=["*"]
-    )
-    middleware = [browsers] if settings.cors_origins else []
-    methods = ["POST", "OPTIONS"] if settings.cors_origins else ["POST"]
-    create = SessionCode(sessions, bodies, guard)
+    liveness = VideoLiveness(service, sessions, bodies, guard).respond
+    create = SessionCode(sessions, bodies, guard).respond
+    interfaces = ((PATHS, liveness, VIDEO_SCHEMA), (SESSION_PATHS, create, SESSION_SCHEMA))
     return [
-        *(Route(path, liveness.respond, methods=methods, middleware=middleware) for path in PATHS),
-        *(Route(path, create.respond, methods=methods, middleware=middleware) for path in SESSION_PATHS),
+        route
+        for paths, respond, schema in interfaces
+        for path in paths
+        for route in _routes(path, respond, schema, settings.cors_origins, path == paths[0])
     ]
+
+
+def _routes(path: str, respond: Respond, schema: dict[str, Any], origins: list[str], show: bool) -> list[BaseRoute]:
+    shown: dict[str, Any] = {
+        "summary": path.removeprefix("/face-api/"),
+        "tags": ["Baidu"],
+        "include_in_schema": show,
+        "openapi_extra": schema,
+    }
+    if not origins:
+        return [APIRoute(path, respond, methods=["POST"], **shown)]
+    route = BrowserRoute(path, respond, origins, **shown)
+    # A browser asks before it sends; that question is in nobody's documentation.
+    return [route, Route(path, route.app, methods=["OPTIONS"])]
 
 
 class VideoLiveness:

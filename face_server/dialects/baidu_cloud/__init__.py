@@ -56,7 +56,8 @@ def router(service: FaceService, settings: Settings) -> list[BaseRoute]:
 
     sessions = Sessions(settings.data_dir)
     _add(api, "v1/faceliveness/sessioncode", h5.SessionCode(sessions, bodies, guard).respond)
-    _add(api, "v1/faceliveness/verify", h5.VideoLiveness(service, sessions, bodies, guard).respond)
+    verify = h5.VideoLiveness(service, sessions, bodies, guard).respond
+    _add(api, "v1/faceliveness/verify", verify, h5.VIDEO_SCHEMA)
 
     for path in NOT_GRANTED:
         _add(api, path, _refusing(path, codes.OTHER_APP, guard))
