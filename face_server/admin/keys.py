@@ -34,7 +34,8 @@ class NewKey(BaseModel):
     app: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class Rotation(NewKey):
+class Rotation(BaseModel):
+    key: Annotated[str, Field(min_length=1, max_length=64)]
     overlap_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24
 
 
@@ -67,8 +68,11 @@ class Keys:
             raise Refusal(400, "bad_parameter", str(error), "app") from None
 
     async def rotate(self, rotation: Rotation) -> IssuedKey:
-        """Another key and secret. Those before work on for the overlap."""
-        return _issued(await self._apps.rotate(rotation.app, rotation.overlap_hours * HOUR))
+        """Another key and secret for the app of this key. Those the app has work on for the overlap."""
+        app = next((one.app for _, good in await self._apps.list() for one in good if one.key == rotation.key), None)
+        if app is None:
+            raise missing("key")
+        return _issued(await self._apps.rotate(app, rotation.overlap_hours * HOUR))
 
     async def delete(self, key: Name) -> None:
         """Nobody comes in with this key any more."""

@@ -119,7 +119,7 @@ def source_of(request: Request) -> str:
 
 
 def set_cookies(request: Request, response: Response, session: SignedIn) -> None:
-    secure = request.url.scheme == "https"
+    secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     for name, value, hidden in ((COOKIE, session.cookie, True), (CSRF_COOKIE, session.csrf, False)):
         response.set_cookie(name, value, SECONDS, path="/", secure=secure, httponly=hidden, samesite="strict")
 

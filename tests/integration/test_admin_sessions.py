@@ -156,7 +156,7 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
 KEYS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/keys", {}),
     ("POST", "/keys", {"json": {"app": "acme"}}),
-    ("POST", "/keys/rotate", {"json": {"app": "acme"}}),
+    ("POST", "/keys/rotate", {"json": {"key": "x"}}),
     ("DELETE", "/keys?key=x", {}),
 ]
 
@@ -195,7 +195,7 @@ def test_an_operator_changes_the_library_and_touches_no_key(console: Console) ->
 def test_an_admin_gives_out_keys_and_sees_the_secret_once(console: Console) -> None:
     console.sign_in("admin")
     first = console.ask("POST", "/keys", 201, json={"app": "acme"})
-    second = console.ask("POST", "/keys/rotate", json={"app": "acme", "overlap_hours": 1})
+    second = console.ask("POST", "/keys/rotate", json={"key": first["key"], "overlap_hours": 1})
     listed = console.ask("GET", "/keys", params={"app": "acme"})["items"]
     assert {row["key"] for row in listed} == {first["key"], second["key"]}
     told = str(listed) + str(console.ask("GET", "/audit"))
