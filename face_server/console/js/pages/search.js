@@ -36,7 +36,7 @@ export async function show(root, { signal }) {
   async function search() {
     put(result, h("div", { class: "columns" }, skeleton(420), skeleton(420)));
     try {
-      const query = { app: kept.app, group: kept.group, max_faces: 100, candidates: 5, threshold: 0 };
+      const query = { app: kept.app, group: kept.group, max_faces: 100, candidates: 3, threshold: 0 };
       draw(await api.post("search", { body: kept.picture.bytes, query, signal }));
     } catch (error) {
       if (!signal.aborted) put(result, note(explain(error), "bad"));
@@ -48,8 +48,8 @@ export async function show(root, { signal }) {
     const shown = figure(kept.picture, []);
     const people = answer.faces.map(person);
     const summary = h("div", { class: "row" });
-    put(result, card(t("search.threshold"), slider(judge), summary),
-      h("div", { class: "columns" }, h("div", { class: "stack" }, card(null, shown), stages(answer)), card(t("search.people"), h("div", {}, people.map(({ node }) => node)))));
+    put(result, card(t("search.threshold"), h("div", { class: "stack" }, slider(judge), summary)),
+      h("div", { class: "columns" }, h("div", { class: "stack sticky" }, card(null, shown), stages(answer)), card(t("search.people"), h("div", {}, people.map(({ node }) => node)))));
     judge();
 
     function judge() {
@@ -77,7 +77,7 @@ export async function show(root, { signal }) {
 
   const candidate = (one, place, best) => h("div", { class: `candidate ${one.score < kept.threshold ? "below" : place === 0 && best ? "first" : ""}` },
     thumbnail(kept.app, one.face_id),
-    h("div", { class: "name" }, one.info || one.user, h("span", { class: "quiet small" }, ` ${one.group} / ${one.user}`)),
+    h("div", { class: "name" }, one.info || one.user, h("span", { class: "quiet small" }, one.info ? ` ${one.group} / ${one.user}` : ` ${one.group}`)),
     h("b", {}, number(one.score, 1)));
 
   function slider(changed) {

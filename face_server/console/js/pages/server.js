@@ -37,7 +37,7 @@ export async function show(root, { signal }) {
     if (before) rates.push(((total - before.total) * 1000) / (at - before.at));
     if (rates.length > KEPT) rates.shift();
     before = { total, requests: found.requests, at };
-    put(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), h("div", { class: "halves" }, latency(found), batches(found)), h("div", { class: "halves" }, galleries(found), space(found, about)));
+    put(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), h("div", { class: "halves" }, latency(found), h("div", { class: "stack" }, batches(found), galleries(found), space(found, about))));
   }
   async function watch() {
     while (!signal.aborted) {
@@ -79,10 +79,9 @@ function duration(seconds) {
 function spark(values) {
   if (values.length < 2) return h("p", { class: "quiet small" }, t("server.collecting"));
   const top = Math.max(1, ...values);
-  const points = values.map((value, index) => `${(index / (KEPT - 1)) * 600} ${110 - (value / top) * 100}`);
-  const end = ((values.length - 1) / (KEPT - 1)) * 600;
+  const points = values.map((value, index) => `${(index / (values.length - 1)) * 600} ${110 - (value / top) * 100}`);
   return h("div", {}, s("svg", { class: "spark", viewBox: "0 0 600 112", preserveAspectRatio: "none", role: "img", "aria-label": t("server.rate_label", { now: number(values.at(-1), 1), most: number(top, 1) }) },
-    s("path", { class: "under", d: `M0 110L${points.join("L")}L${end} 110Z` }), s("path", { d: `M${points.join("L")}` })),
+    s("path", { class: "under", d: `M0 110L${points.join("L")}L600 110Z` }), s("path", { d: `M${points.join("L")}` })),
   h("p", { class: "quiet small" }, t("server.most", { n: number(top, 1) })));
 }
 

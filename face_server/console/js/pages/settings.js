@@ -13,7 +13,7 @@ export async function show(root, { signal, session }) {
   const all = h("div", {}, skeleton(200));
   put(root, head(t("settings.title"), t("settings.text")),
     session.role === "admin" ? card(t("keys.title"), keys) : null,
-    h("div", { class: "halves" }, gates(about), pack(about)),
+    h("div", { class: "halves" }, h("div", { class: "stack" }, gates(about), card(t("accuracy.title"), accuracy(about.pack))), pack(about)),
     card(t("settings.all"), all));
   if (session.role === "admin") showKeys(keys, signal);
   const { items } = await api.get("settings", {}, signal);
@@ -27,7 +27,7 @@ async function showKeys(place, signal) {
       h("div", { class: "row" }, button(t("keys.rotate"), { class: "little", onclick: () => rotate(one) }, "refresh"), button(t("delete"), { class: "little danger", onclick: () => drop(one) }))]);
     put(place, h("div", { class: "stack" }, h("p", { class: "quiet small" }, t("keys.text")),
       rows.length ? table([[t("keys.key")], [t("library.app")], [t("keys.created")], [""]], rows) : empty("settings", t("keys.none"), t("keys.none_text")),
-      h("div", {}, button(t("keys.new"), { class: "primary", onclick: create }, "plus"))));
+      h("div", {}, button(t("keys.new"), { onclick: create }, "plus"))));
   } catch (error) {
     if (!signal.aborted) put(place, note(error.code === "not_available" ? t("keys.not_available") : explain(error)));
   }
@@ -72,8 +72,7 @@ function pack({ pack: found }) {
   return card(t("settings.pack"), h("div", { class: "stack" },
     facts([[t("pack.name"), `${found.name} ${found.version}`], [t("pack.licence"), found.licence], [t("pack.dimensions"), found.dimensions ? number(found.dimensions) : null], [t("pack.source"), found.source]]),
     found.notice ? note(found.notice) : null,
-    table([[t("pack.role")], [t("pack.files")], [t("pack.licence")]], found.roles.map((one) => [one.name, h("span", { class: "mono" }, one.files.join(", ")), one.licence])),
-    h("h3", {}, t("accuracy.title")), accuracy(found)));
+    table([[t("pack.role")], [t("pack.files")], [t("pack.licence")]], found.roles.map((one) => [one.name, h("span", { class: "mono" }, one.files.join(", ")), one.licence]))));
 }
 
 function settings(place, items) {

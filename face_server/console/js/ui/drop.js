@@ -46,13 +46,14 @@ export async function base64(blob) {
 }
 
 // `onpicture` gets one loaded picture. `paste`: this one takes what is pasted anywhere on the page.
-export function drop({ title, onpicture, paste = true, signal }) {
+export function drop({ title, onpicture, paste = true, compact = false, signal }) {
   const id = newId("file");
   const input = h("input", { type: "file", accept: "image/*", id, class: "hidden-text", tabindex: "-1", "aria-label": t("drop.choose"), onchange: () => (take(input.files), (input.value = "")) });
-  const zone = h("div", { class: "drop", role: "group", "aria-label": title },
+  const zone = h("div", { class: compact ? "drop bar" : "drop", role: "group", "aria-label": title },
     h("div", { class: "glyph" }, icon("photo")),
     h("div", { class: "stack tight grow hint" }, h("h2", {}, title), h("p", { class: "quiet small" }, t("drop.hint"))),
     h("div", { class: "row" },
+      h("b", { class: "name" }, title),
       button(t("drop.choose"), { class: "primary", onclick: () => input.click() }),
       button(t("drop.camera"), { onclick: async () => { const shot = await takePhoto(); if (shot) await one(shot); } }, "camera")),
     input);

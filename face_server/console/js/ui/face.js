@@ -29,6 +29,7 @@ export function quality(face, gates) {
     h("div", { class: "stack tight" },
       meter(t("quality.blur"), found.blur, number(found.blur, 2), 1, by(limits, "blur"), true),
       meter(t("quality.illumination"), found.illumination, number(found.illumination), 255, by(limits, "illumination"), false),
+      found.occlusion && h("h3", {}, t("quality.occlusion")),
       found.occlusion && OCCLUDED.map((part) => meter(t(`part.${part}`), found.occlusion[part], percent(found.occlusion[part]), 1, by(limits, "occlusion"), true)),
       h("div", { class: "row spread small" }, h("span", {}, t("quality.completeness")), tag(found.completeness ? t("quality.whole") : t("quality.cut"), found.completeness ? "good" : "warn")),
       h("p", { class: "quiet small" }, t("quality.marks")),
@@ -81,7 +82,7 @@ export function angles(face) {
 
 // Where the time went.
 export function stages(answer) {
-  const found = Object.entries(answer.stages).filter(([, value]) => value > 0);
+  const found = Object.entries(answer.stages).filter(([, value]) => value >= 0.05);
   const total = Math.max(answer.milliseconds, found.reduce((sum, [, value]) => sum + value, 0));
   return card(t("time.title"),
     h("div", { class: "stack tight" },

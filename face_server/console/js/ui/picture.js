@@ -28,7 +28,7 @@ export function figure(picture, faces, { onchoose, label, shows = { boxes: true 
   });
   node.choose = (index) => ((chosen = index), draw());
   node.toggle = (what, on) => { shows[what] = on; if (what === "parsing") canvas.hidden = !on; draw(); };
-  node.parts = (parsing) => paint(canvas, parsing);
+  node.parts = (maps) => paint(canvas, maps);
   node.redraw = (next) => ((faces = next), draw());
   draw();
   return node;
@@ -58,20 +58,27 @@ function name(face, unit) {
   return s("text", { class: "label", x: face.box.left, y: Math.max(face.box.top - size * 0.4, size), "font-size": size, "stroke-width": size / 5 }, face.label);
 }
 
-async function paint(canvas, parsing) {
-  const image = new Image();
-  image.src = `data:image/png;base64,${parsing.png}`;
-  await image.decode();
-  canvas.width = image.naturalWidth;
-  canvas.height = image.naturalHeight;
-  const context = canvas.getContext("2d");
+// Each face has a map of the whole picture; they are laid over one another.
+async function paint(canvas, maps) {
+  for (const [index, map] of maps.entries()) {
+    const image = new Image();
+    image.src = `data:image/png;base64,${map.png}`;
+    await image.decode();
+    const layer = h("canvas", { width: image.naturalWidth, height: image.naturalHeight });
+    colour(layer.getContext("2d", { willReadFrequently: true }), image);
+    if (!index) [canvas.width, canvas.height] = [layer.width, layer.height];
+    canvas.getContext("2d").drawImage(layer, 0, 0);
+  }
+}
+
+function colour(context, image) {
   context.drawImage(image, 0, 0);
-  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  const data = pixels.data;
+  const pixels = context.getImageData(0, 0, image.naturalWidth, image.naturalHeight);
+  const { data } = pixels;
   for (let at = 0; at < data.length; at += 4) {
-    const colour = data[at] ? PARTS[data[at] % PARTS.length] ?? PARTS[1] : null;
-    data[at + 3] = colour ? 255 : 0;
-    if (colour) [data[at], data[at + 1], data[at + 2]] = colour;
+    const found = data[at] ? PARTS[data[at] % PARTS.length] ?? PARTS[1] : null;
+    data[at + 3] = found ? 255 : 0;
+    if (found) [data[at], data[at + 1], data[at + 2]] = found;
   }
   context.putImageData(pixels, 0, 0);
 }

@@ -17,7 +17,7 @@ export async function showUser(root, { app, group, user, signal, go, crumbs }) {
   let target = others[0] ?? "";
   put(root, crumbs(app, group, user),
     head(user, t("library.since", { time: time(one.created) }), button(t("library.delete_user", { user: "" }).trim(), { class: "danger", onclick: removeUser }, "trash")),
-    card(t("library.faces"), h("div", { class: "stack" }, faces, drop({ title: t("library.add_face"), signal, onpicture: add }))),
+    card(t("library.faces"), h("div", { class: "stack" }, faces, drop({ title: t("library.add_face"), compact: true, signal, onpicture: add }))),
     h("div", { class: "halves" },
       card(t("library.info"), h("form", { class: "stack", onsubmit: keep }, field(t("library.info_label"), info), h("div", {}, h("button", { class: "button primary", type: "submit" }, t("save"))))),
       card(t("library.groups"), h("div", { class: "stack" }, h("div", { class: "row" }, one.groups.map((name) => tag(name, name === group ? "accent" : ""))),
