@@ -59,7 +59,7 @@ class BrowserRoute(APIRoute):
 
 
 def routes(service: FaceService, settings: Settings, bodies: Bodies, guard: Guard) -> list[BaseRoute]:
-    sessions = Sessions(settings.data_dir)
+    sessions = Sessions(service.access.signing_key)
     liveness = VideoLiveness(service, sessions, bodies, guard).respond
     create = SessionCode(sessions, bodies, guard).respond
     interfaces = ((PATHS, liveness, VIDEO_SCHEMA), (SESSION_PATHS, create, SESSION_SCHEMA))

@@ -1,28 +1,23 @@
 """Sessions of the H5 interface: an id for the caller and a code for the user to speak.
 
 Nothing is stored. An id carries the time it was made and a signature, and its code follows from it, so that every
-server with the same key knows both.
+server of a deployment knows both.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import os
 import secrets
-import tempfile
 import time
-from pathlib import Path
 
 SECONDS = 600  # a session is good for
 CODE_DIGITS = 4
 
 
 class Sessions:
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "session.key"
-        self._key = b""
+    def __init__(self, signing_key: bytes) -> None:
+        self._key = signing_key
 
     def create(self) -> tuple[str, str]:
         """A new session's id and its code."""
@@ -43,17 +38,4 @@ class Sessions:
         return f"{int(self._digest(b'code', made), 16) % 10**CODE_DIGITS:0{CODE_DIGITS}}"
 
     def _digest(self, purpose: bytes, made: str) -> str:
-        return hmac.new(self._secret(), purpose + made.encode(), hashlib.sha256).hexdigest()
-
-    def _secret(self) -> bytes:
-        """Made once and kept beside the data; servers that share a folder share their sessions."""
-        if not self._key:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._file.parent) as file:  # readable by this user only
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                # The first server wins, and nobody ever sees half a key.
-                with contextlib.suppress(FileExistsError):
-                    os.link(file.name, self._file)
-            self._key = self._file.read_bytes()
-        return self._key
+        return hmac.new(self._key, b"session " + purpose + made.encode(), hashlib.sha256).hexdigest()

@@ -54,7 +54,7 @@ def router(service: FaceService, settings: Settings) -> list[BaseRoute]:
             endpoint = Endpoint(interface, bodies, guard)
         _add(api, path, endpoint.respond, _schema(endpoint))
 
-    sessions = Sessions(settings.data_dir)
+    sessions = Sessions(service.access.signing_key)
     _add(api, "v1/faceliveness/sessioncode", h5.SessionCode(sessions, bodies, guard).respond)
     verify = h5.VideoLiveness(service, sessions, bodies, guard).respond
     _add(api, "v1/faceliveness/verify", verify, h5.VIDEO_SCHEMA)
