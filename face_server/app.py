@@ -75,8 +75,9 @@ class Parts:
         self.models: dict[Path, DirectModel | BatchedModel] = {}
         self.pack = find_pack(settings.pack, settings.models_dir or settings.data_dir / "models")
         self.store = Store(
-            settings.data_dir / "faces.db",
+            settings.database,
             Quota(settings.groups_per_app, settings.faces_per_app, settings.faces_per_group),
+            settings.database_connections,
         )
         self.tokens = TokenCache(settings.data_dir, settings.token_minutes, settings.token_cache_mb)
         self.blobs = Blobs(settings.data_dir / "pictures")
@@ -94,6 +95,7 @@ class Parts:
             await self.access.open()
             stack.push_async_callback(self.access.close)
             self.registry = self._registry()
+            self.store.follow(self.registry.heard)
             stack.push_async_callback(self.registry.close)
             yield FaceService(
                 self.vision,
@@ -229,7 +231,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     checks = {
-        "store": lambda: parts.open,
+        "store": lambda: parts.open and parts.store.reachable,
         "lanes": lambda: parts.lanes.ready,
         "models": lambda: parts.models_ready,
     }

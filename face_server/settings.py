@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +25,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8300, ge=0, le=65535)
     data_dir: Path = Path("data")
+    database_url: SecretStr = SecretStr("")  # postgresql://...; empty: SQLite in data_dir
+    database_connections: int = Field(default=10, ge=2, le=500)  # of this server to Postgres, at most
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "text"
     time_zone: str = "Asia/Shanghai"  # of the times on the wire
@@ -78,6 +81,24 @@ class Settings(BaseSettings):
     facebox_largest_blur: float = Field(default=0.6, ge=0, le=1)
     facebox_least_contrast: float = Field(default=12, ge=0, le=128)  # standard deviation of the brightness
     cors_origins: list[str] = []  # for browsers that call the H5 interface
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable(cls, value: SecretStr) -> SecretStr:
+        """What is wrong is not told in the words of the address: they have the password."""
+        try:
+            parts = urlsplit(value.get_secret_value())
+            known = parts.scheme in ("", "postgresql", "postgres") and (parts.port or True)
+        except ValueError:
+            raise ValueError("cannot be read: are special characters of the password percent-encoded?") from None
+        if not known or bool(parts.scheme) != bool(value):
+            raise ValueError("an address that begins with postgresql:// is expected")
+        return value
+
+    @property
+    def database(self) -> Path | str:
+        """The file of SQLite, or the address of Postgres."""
+        return self.database_url.get_secret_value() or self.data_dir / "faces.db"
 
     @classmethod
     def settings_customise_sources(

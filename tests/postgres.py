@@ -123,7 +123,9 @@ class Postgres:
                 thread.submit(asyncio.run, _migrate(url)).result()
             self._template = url.rpartition("/")[2]
             gone = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self._template}'"
+            end = time.monotonic() + 20
             while self.execute(gone) != "0":  # sessions end after their connections
+                assert time.monotonic() < end, "a closed store keeps its connections"
                 time.sleep(0.02)
         return self.new_database(self._template)
 

@@ -47,7 +47,7 @@ def password(
     try:
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        asyncio.run(_put(settings.data_dir, name, Role.of(role), given))
+        asyncio.run(_put(settings.database, name, Role.of(role), given))
     except (FaceError, ValueError, OSError) as error:
         _fail(str(error))
     print(f"{name} can sign in as {role.lower()}")
@@ -59,8 +59,8 @@ def _ask() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-async def _put(folder: Path, name: str, role: Role, given: str) -> None:
-    store = Store(folder / "faces.db")
+async def _put(place: Path | str, name: str, role: Role, given: str) -> None:
+    store = Store(place)
     await store.open()
     try:
         await store.operators.put(passwords.new_operator(name, role, given))

@@ -96,8 +96,8 @@ def delete(
 
 
 def _run(data_dir: Path | None, work: Callable[[Apps], Awaitable[T]]) -> T:
-    async def with_store(folder: Path) -> T:
-        store = Store(folder / "faces.db")
+    async def with_store(place: Path | str, folder: Path) -> T:
+        store = Store(place)
         await store.open()
         try:
             return await work(Apps(store, Blobs(folder / "pictures"), folder))
@@ -107,7 +107,7 @@ def _run(data_dir: Path | None, work: Callable[[Apps], Awaitable[T]]) -> T:
     try:
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(with_store(settings.data_dir))
+        return asyncio.run(with_store(settings.database, settings.data_dir))
     except AppMissing as error:
         _fail(f"no app {str(error)!r}")
     except AppHasCredential as error:

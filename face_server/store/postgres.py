@@ -108,8 +108,8 @@ class PostgresDatabase:
                     await connection.run_sync(Marker.forget, markers)
             except TROUBLE:
                 pass  # a few rows stay
-        await self._pulse.stop()
         await self._engine.dispose()
+        await self._pulse.stop()
 
     def announce(self, app_id: int, seq: int) -> None:
         self._pulse.announce(app_id, seq)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 from weakref import WeakSet
 
@@ -88,6 +88,8 @@ class Pulse:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        for connection in list(self._connections):
+            connection.terminate()
 
     async def wait(self, until: float) -> None:
         """Until it answers, or the time has come: Busy."""
@@ -187,17 +189,3 @@ async def _answer(asked: Awaitable[object]) -> None:
 def _reason(error: BaseException) -> str:
     """Never with the address, which has a password in it."""
     return str(error) if isinstance(error, (asyncpg.PostgresError, ConnectionError)) else type(error).__name__
-
-
-def checked(url: str, complain: Callable[[str], Exception] = ValueError) -> str:
-    """The address, if it can be read. What is wrong with it is not told in its own words: they have the password."""
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise complain("not an address: are the special characters of its password percent-encoded?") from None
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise complain("an address that begins with postgresql:// is expected")
-    return url
