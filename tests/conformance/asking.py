@@ -11,7 +11,7 @@ from tests.conformance.contract import Interface
 _PICTURES = ("image", "image1", "image2", "image_1", "img", "imgA", "imgB", "param", "video_base64")
 _NAMES = (
     *("appid", "app_id", "app_secret", "groupId", "group_id", "group_id_list", "src_group_id", "groupName"),
-    *("user_id", "userId", "faceToken", "imageId", "group", "groupType"),
+    *("user_id", "userId", "faceToken", "imageId", "groupType"),
 )
 # Values that are read without complaint, so that what is behind the interface is asked.
 USUAL: Mapping[str, Any] = {
@@ -20,7 +20,8 @@ USUAL: Mapping[str, Any] = {
     **dict.fromkeys(("face_id", "faceId", "topN"), "1"),
     "dst_group_id": "g2",
     "face_token": "0" * 32,
-    "faceGroupList": ["g1"],
+    **dict.fromkeys(("faceGroupList", "group"), ["g1"]),
+    "deleteAllFace": 1,
     "image_type": "BASE64",
 }
 
