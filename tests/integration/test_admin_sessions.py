@@ -207,10 +207,10 @@ def test_an_admin_gives_out_keys_and_sees_the_secret_once(console: Console) -> N
 
 
 def test_who_guesses_is_slowed_and_nobody_else(console: Console, guarded: ServerProcess) -> None:
-    codes = [console.sign_in("operator", f"guess {n}").status_code for n in range(10)]
+    codes = [console.sign_in("guessed", f"guess {n}").status_code for n in range(10)]
     assert codes[:3] == [401, 401, 401]
     assert codes[-1] == 429
-    assert int(console.post("/session", json={"name": "operator", "password": PASSWORD}).headers["Retry-After"]) > 0
+    assert int(console.post("/session", json={"name": "guessed", "password": PASSWORD}).headers["Retry-After"]) > 0
     with Console(guarded.url) as other:
         assert other.sign_in("viewer").status_code == 200  # from the same address, and not a moment later
 

@@ -20,6 +20,7 @@ from face_server.admin.throttle import LONGEST, LONGEST_FOR_NAME, WINDOW, Thrott
 from face_server.errors import UserMissing
 from face_server.request import RequestContext
 from face_server.settings import Settings
+from face_server.store.rows import GroupRef
 from face_server.store.schema import users
 from face_server.store.store import Store
 from tests.small_library import open_store
@@ -111,8 +112,8 @@ def test_a_password_is_kept_as_a_salted_slow_hash() -> None:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await open_store(tmp_path)
+async def store(place: Path | str) -> AsyncIterator[Store]:
+    opened = await open_store(place)
     yield opened
     await opened.close()
 
@@ -238,14 +239,29 @@ def test_every_deletion_of_the_library_has_its_work() -> None:
 # Pages
 
 
-async def test_a_page_of_users_is_read_from_an_index(store: Store, tmp_path: Path) -> None:
-    """The database neither sorts nor walks over what comes before the page."""
+async def crowd(store: Store, names: list[str]) -> GroupRef:
     await store.add_group("default", "g")
     (group,) = await store.groups("default", ["g"])
     row = {"group_id": group.id, "info": "", "meta": "{}", "created": 0.0, "updated": 0.0}
-    await store._database.write(
-        lambda connection: connection.execute(sa.insert(users), [row | {"name": f"u{n:05}"} for n in range(5000)])
-    )
+    rows = [row | {"name": name} for name in names]
+    await store._database.write(lambda connection: connection.execute(sa.insert(users), rows))
+    return group
+
+
+async def test_users_by_the_beginning_of_their_name(store: Store) -> None:
+    """In the same order on every database, whatever it thinks of letters."""
+    names = ["B", "a", "a b", "a%", "a_b", "aB", "aa", "ab", "aé", "a\U0001f600", "b", "人1", "人2"]
+    group = await crowd(store, names)
+    assert [user.name for user in await store.pages.users_named(group, "a", "", 50)] == sorted(names[1:10])
+    assert [user.name for user in await store.pages.users_named(group, "a", "a_b", 3)] == ["aa", "ab", "aé"]
+    assert [user.name for user in await store.pages.users_named(group, "人", "", 50)] == ["人1", "人2"]
+    assert await store.pages.users_named(group, "A", "", 50) == []
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_a_page_of_users_is_read_from_an_index(store: Store, tmp_path: Path) -> None:
+    """The database neither sorts nor walks over what comes before the page."""
+    group = await crowd(store, [f"u{n:05}" for n in range(5000)])
     said: list[tuple[str, Any]] = []
 
     def listen(_: Any, __: Any, statement: str, values: Any, ___: Any, ____: Any) -> None:
