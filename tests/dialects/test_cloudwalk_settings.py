@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -62,17 +63,24 @@ def test_strict_checks(picture: Analysis, code: int) -> None:
     assert caught.value.code == code
 
 
-def test_strict_at_the_wire(astronaut: bytes, tmp_path: Path) -> None:
+def test_strict_at_the_wire(astronaut: bytes, tmp_path: Path, photos: Path) -> None:
     portrait = pixels(astronaut)[0:260, 80:360]
-    with serving(tmp_path, cloudwalk_checks="strict") as server:
+    with serving(tmp_path, cloudwalk_checks="strict", deadline_ms=30000) as server:
         api = CloudWalk(server.url)
         api.create_group("g")
         face = api.add_face("g", png(np.ascontiguousarray(portrait)))
+        (face_at,) = api.detect(png(np.ascontiguousarray(portrait)))
+        near = portrait[face_at["y"] :, face_at["x"] :][: face_at["height"], : face_at["width"]]
         mirrored = np.ascontiguousarray(portrait[:, ::-1])
         refused = {
             "the same again": (portrait, 12294),
             "two faces": (beside(portrait, mirrored), 8465),
             "dark": ((portrait * 0.2).astype(np.uint8), 8481),
+            "bright": (np.clip(portrait.astype(np.float32) * 0.3 + 200, 0, 255).astype(np.uint8), 8480),
+            "blurred": (cv2.GaussianBlur(portrait, (0, 0), 2.5), 8482),
+            "near": (near, 8467),
+            "glasses": (pixels((photos / "cond_glasses_1.jpg").read_bytes()), 8483),
+            "cut off": (portrait[:, face_at["x"] + face_at["width"] // 3 :], 8496),
         }
         for name, (shown, code) in refused.items():
             picture = text(png(np.ascontiguousarray(shown)))

@@ -52,6 +52,8 @@ def test_quality_scores_have_their_slots(api: Sid, astronaut: bytes) -> None:
     assert {scores[slot] for slot in (8, 12, 15, 26, 27, 28, 29)} == {"0.0000"}
     assert scores[11] == "2.0000"
     assert float(scores[4]) > 0.5
+    # The overall score is made of what was measured: how sharp, how much of it covered; all of the face is there.
+    assert float(scores[0]) == pytest.approx(float(scores[4]) * (1 - float(scores[3])), abs=2e-4)
     assert float(scores[21]) > 50
 
 

@@ -57,3 +57,15 @@ def test_every_example_is_understood(contract: dict[str, Any], server: ServerPro
             answer = httpx.post(server.url + endpoint["path"], content=body, timeout=60).json()
         users = ("face_get", "face_remove", "face_updatefeature")
         assert answer["result"] == (20010009 if endpoint["name"] in users else 20010012), endpoint["name"]
+
+
+def test_the_documentation_page_knows_every_parameter(contract: dict[str, Any], server: ServerProcess) -> None:
+    described = httpx.get(server.url + "/openapi.json", timeout=60).json()["paths"]
+    for endpoint in contract.values():
+        schema = described[endpoint["path"]]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        # groupId of feature has no meaning and is ignored.
+        names = {param["name"] for param in endpoint["params"]} - (
+            {"groupId"} if endpoint["name"] == "feature" else set()
+        )
+        assert schema["properties"].keys() == names, endpoint["name"]
+        assert set(schema["required"]) == {param["name"] for param in endpoint["params"] if param["required"]}

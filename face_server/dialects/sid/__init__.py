@@ -17,5 +17,12 @@ def router(service: FaceService, settings: Settings) -> list[BaseRoute]:
     bodies = Bodies(settings.max_body_mb << 20, settings.queue_mb << 20)
     for interface in Interfaces(service, settings).all():
         endpoint = Endpoint(interface, bodies, service.access)
-        api.add_api_route(interface.path, endpoint.respond, methods=["POST"], name=interface.path)
+        api.add_api_route(
+            interface.path,
+            endpoint.respond,
+            methods=["POST"],
+            name=interface.path,
+            summary=interface.path.removeprefix("/"),
+            openapi_extra=endpoint.schema(),
+        )
     return list(api.routes)

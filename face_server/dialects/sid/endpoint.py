@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,6 +52,15 @@ class Endpoint:
             wire.note(DIALECT, interface.path, code)
             info = codes.MESSAGES[code].format(verb=interface.verb, detail=detail)
             return wire.answer({"info": info, "result": code, **interface.beside_failure(code)})
+
+    def schema(self) -> dict[str, Any]:
+        params = self._interface.table.params
+        properties = {name: {"type": "string"} for name in (*CREDENTIALS, *(param.name for param in params))}
+        if "topN" in properties:
+            properties["topN"] = {"type": "integer"}
+        required = [*CREDENTIALS, *(param.name for param in params if param.required)]
+        sent = {"type": "object", "properties": properties, "required": required}
+        return {"requestBody": {"content": {"application/json": {"schema": sent}}}}
 
     async def _body(self, request: Request) -> Fields:
         body = await self._bodies.read(request)
