@@ -14,14 +14,14 @@ import logging
 import secrets
 import string
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from face_server.errors import FaceError
 from face_server.store.access import AccessRows, Credential
 
 LOOK_EVERY = 1.0  # seconds between two looks at whether something has changed
-NOTE_EVERY = 10  # looks between two notes of last uses
+NOTE_EVERY = 5.0  # between two notes of last uses
 KEY_LENGTH, SECRET_LENGTH = 24, 40
 _LETTERS = string.ascii_letters + string.digits
 _NOBODY = Credential(0, "", "", secrets.token_bytes(32), 0.0, 0.0, 0.0)
@@ -65,7 +65,7 @@ class Access:
         self._rows = rows
         self._known = _Known()
         self._used: dict[int, float] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         deployment_key = await self._rows.deployment_key()
@@ -73,13 +73,14 @@ class Access:
         self._hasher = Hasher(deployment_key)
         if self.enforced:
             await self._read()
-            self._task = asyncio.create_task(self._follow())
+            chores = ((self._look, LOOK_EVERY), (self._note_use, NOTE_EVERY))
+            self._tasks = [asyncio.create_task(_again_and_again(chore, every)) for chore, every in chores]
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            await self._note_use()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._note_use()
 
     # Checks
 
@@ -123,20 +124,9 @@ class Access:
 
     # Following what others change
 
-    async def _follow(self) -> None:
-        looks = 0
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            looks += 1
-            try:
-                if await self._rows.version() != self._known.version:
-                    await self._read()
-                if looks % NOTE_EVERY == 0:
-                    await self._note_use()
-            except FaceError as error:
-                log.warning("the apps could not be read, it is tried again: %s", error)
-            except Exception:
-                log.exception("the apps could not be read, it is tried again")
+    async def _look(self) -> None:
+        if await self._rows.version() != self._known.version:
+            await self._read()
 
     async def _read(self) -> None:
         version, apps, credentials = await self._rows.all()
@@ -147,5 +137,20 @@ class Access:
 
     async def _note_use(self) -> None:
         times, self._used = self._used, {}
-        if times:
-            await self._rows.note_use(times)
+        try:
+            if times:
+                await self._rows.note_use(times)
+        except FaceError:
+            self._used = times | self._used
+            raise
+
+
+async def _again_and_again(chore: Callable[[], Awaitable[None]], every: float) -> None:
+    while True:
+        await asyncio.sleep(every)
+        try:
+            await chore()
+        except FaceError as error:
+            log.warning("the apps could not be read or written, it is tried again: %s", error)
+        except Exception:
+            log.exception("the apps could not be read or written, it is tried again")

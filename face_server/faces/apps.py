@@ -63,11 +63,12 @@ class Apps:
 
     async def delete(self, name: str) -> None:
         """Nobody may come in from now on; when this returns, nothing of the app is left."""
-        while True:
+        pictures = None
+        while pictures is None:  # again, when a client has just made another group
             for group_id in await self._rows.close_app(name):
                 await self._clear(name, group_id)
-            if await self._rows.drop_app(name):  # no: a client has just made another group
-                break
+            pictures = await self._rows.drop_app(name)
+        await self._blobs.remove(pictures)
         await asyncio.to_thread(forget_app, self._data_dir, name)
 
     async def _clear(self, app: str, group_id: int) -> None:

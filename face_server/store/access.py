@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from face_server.store.database import Database
 from face_server.store.rows import Change, Write
-from face_server.store.schema import ACTIVE, DELETING, apps, credentials, deployment, faces, groups, metadata
+from face_server.store.schema import ACTIVE, DELETING, apps, credentials, deployment, faces, groups, metadata, pictures
 from face_server.store.writing import Writing
 
 
@@ -142,19 +142,21 @@ class AccessRows:
         self._database.announce(write.app_id, write.seq)
         return ids
 
-    async def drop_app(self, app: str) -> bool:
-        """The app and all rows that belong to it. False while there is a group."""
+    async def drop_app(self, app: str) -> list[str] | None:
+        """The app and all rows that belong to it; the pictures to remove. None while there is a group."""
 
-        def work(connection: sa.Connection) -> bool:
+        def work(connection: sa.Connection) -> list[str] | None:
             app_id = _app_id(connection, app)
             if connection.execute(sa.select(groups.c.id).where(groups.c.app_id == app_id).limit(1)).first():
-                return False
+                return None
+            kept = connection.execute(sa.select(pictures.c.original, pictures.c.cut).where(pictures.c.app_id == app_id))
+            keys = [key for row in kept for key in row if key]
             for table in reversed(metadata.sorted_tables):
                 for column in _columns_of_apps(table):
                     connection.execute(sa.delete(table).where(column == app_id))
             connection.execute(sa.delete(apps).where(apps.c.id == app_id))
             _changed(connection)
-            return True
+            return keys
 
         return await self._database.write(work)
 

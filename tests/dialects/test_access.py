@@ -125,6 +125,25 @@ def enn(url: str, who: Shown) -> int:
     return 0
 
 
+def facebox_by_pair(url: str, who: Shown) -> int:
+    """Its contract has no app id: the key tells whose box it is."""
+    return facebox(httpx.get(f"{url}/api/faceGroups", auth=(who.key, who.secret) if who.key else None))
+
+
+def facebox_by_token(url: str, who: Shown) -> int:
+    headers = {"authorization": f"Bearer {who.token}"} if who.token else {}
+    return facebox(httpx.get(f"{url}/api/faceGroups", headers=headers))
+
+
+def facebox(answer: httpx.Response) -> int:
+    if answer.status_code == 401:
+        assert answer.headers["www-authenticate"].startswith("Basic")
+        assert answer.json() == {"code": 104400, "msg": "PARAM_ERROR:Authorization", "data": {}}
+        return 401
+    assert answer.status_code == 200, answer.text
+    return int(answer.json()["code"])
+
+
 # The call, the code of a refusal, and the code where the credential is good but another app's.
 DIALECTS = [
     (baidu_by_token, 110, 6),
@@ -135,6 +154,8 @@ DIALECTS = [
     (cloudwalk_by_header, 4096, 4096),
     (sid, 20010002, 20010002),
     (enn, 401, 401),
+    (facebox_by_pair, 401, 0),
+    (facebox_by_token, 401, 0),
 ]
 Call = Callable[[str, Shown], int]
 
