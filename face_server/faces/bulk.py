@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from face_server.errors import FaceError, FaceExists, ModelMissing, OtherModel
@@ -16,6 +17,38 @@ from face_server.store.blobs import Blobs
 from face_server.store.rows import NewFace
 from face_server.store.store import Store
 from face_server.vision.protocol import VisionInfo
+
+
+TOGETHER = 16  # writes that wait for each other, so that they share a commit
+WAIT = 0.05  # seconds, at most
+
+
+class Tide:
+    """Lets those pass together who come within a moment."""
+
+    def __init__(self, many: int = TOGETHER, seconds: float = WAIT) -> None:
+        self._many, self._seconds = many, seconds
+        self._waiting: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __call__(self) -> None:
+        loop = asyncio.get_running_loop()
+        own = loop.create_future()
+        self._waiting.append(own)
+        if len(self._waiting) >= self._many:
+            self._pass()
+        elif self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._pass)
+        await own
+
+    def _pass(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +72,7 @@ class Bulk:
         self._store, self._registry, self._blobs = store, registry, blobs
         self.embedding_id, self._capabilities = info.embedding_id, info.capabilities
         self._faces_per_user = settings.faces_per_user
+        self._tide = Tide()
 
     async def check(self, app: str, asked: Gates) -> None:
         """What would refuse every single picture, told before the first one."""
@@ -80,6 +114,7 @@ class Bulk:
         return Brought(face.token, again=False)
 
     async def _enroll(self, app: str, face: NewFace, place: Place) -> None:
+        await self._tide()
         done = await self._store.enroll(
             app,
             place.group,
