@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS tokens (
 CREATE INDEX IF NOT EXISTS tokens_segment ON tokens (segment, expires);
 """
 _MOST_WAITING = 128 << 20  # bytes of pictures the disk may be behind
-_MOST_TOGETHER = 32  # entries in one transaction
+_MOST_TOGETHER = 64  # entries in one transaction
+_GATHER = 0.05  # seconds: a transaction for every entry would cost more than the entries
 _PRUNE_EVERY = 30.0  # seconds
 
 _Entry = tuple[str, bytes, list[tuple[str, bytes]]]  # app, picture, (token, record) of its faces
@@ -147,6 +148,8 @@ class TokenCache:
                 if entry is None:
                     self._queue.put(None)
                     return entries or None
+                if not entries:
+                    time.sleep(_GATHER)
                 entries.append(entry)
         return entries
 

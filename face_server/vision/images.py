@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from face_server.errors import BadPicture, PictureTooLarge
+from face_server.vision import jpeg
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
@@ -55,14 +56,24 @@ class Picture:
 
 def decode(data: bytes, max_pixels: int, enough: int | None = None) -> Picture:
     """The picture upright; a JPEG twice as long as `enough` or more is decoded at a half, a quarter or an eighth."""
+    head = jpeg.head(data)
+    if head is not None:
+        _check(head.width, head.height, max_pixels)
+        return _decode_fast(data, head, _reduction(max(head.width, head.height), enough))
     header = _open(data)
-    width, height = header.size
-    if width * height > max_pixels:
-        raise PictureTooLarge(f"{width}x{height} is more than {max_pixels} pixels")
-    if header.format in ("JPEG", "MPO") or (header.format == "WEBP" and header.mode == "RGB"):
-        return _decode_fast(data, header, enough)
+    _check(*header.size, max_pixels)
+    if header.format in ("JPEG", "MPO"):
+        head = jpeg.Head(*header.size, bool(header.info.get("progressive")), _orientation(header))
+        return _decode_fast(data, head, _reduction(max(header.size), enough))
+    if header.format == "WEBP" and header.mode == "RGB":
+        return _decode_fast(data, jpeg.Head(*header.size, False, _orientation(header)), 1)
     pixels = _decode_any(header)
     return Picture(pixels, pixels.shape[1], pixels.shape[0])
+
+
+def _check(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise PictureTooLarge(f"{width}x{height} is more than {max_pixels} pixels")
 
 
 def _open(data: bytes) -> Image.Image:
@@ -75,20 +86,18 @@ def _open(data: bytes) -> Image.Image:
         raise BadPicture(f"not a picture: {_short(error)}") from None
 
 
-def _decode_fast(data: bytes, header: Image.Image, enough: int | None) -> Picture:
-    if header.info.get("progressive") and data.count(b"\xff\xda") > MOST_SCANS:
+def _decode_fast(data: bytes, head: jpeg.Head, reduction: int) -> Picture:
+    if head.progressive and data.count(b"\xff\xda") > MOST_SCANS:
         raise BadPicture("too many scans in a progressive JPEG")
-    jpeg = header.format != "WEBP"
-    flags = _REDUCED[_reduction(max(header.size), enough) if jpeg else 1] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise BadPicture(f"cannot be decoded: {_short(error)}") from None
     if pixels is None:
-        raise BadPicture(f"damaged or cut off {header.format}")
-    orientation = _orientation(header)
-    width, height = header.size if orientation < 5 else header.size[::-1]
-    return Picture(_upright(np.asarray(pixels, np.uint8), orientation), width, height)
+        raise BadPicture("damaged or cut off")
+    turned = head.orientation >= 5
+    width, height = (head.height, head.width) if turned else (head.width, head.height)
+    return Picture(_upright(np.asarray(pixels, np.uint8), head.orientation), width, height)
 
 
 def _decode_any(header: Image.Image) -> Pixels:
