@@ -16,10 +16,13 @@ import pytest
 from starlette.requests import Request
 
 from face_server.dialects.credentials import app_of_header
+from face_server.errors import GroupMissing
 from face_server.faces import access as access_module
 from face_server.faces.access import Access
 from face_server.faces.apps import Apps, Issued
+from face_server.store.access import AppMissing
 from face_server.store.blobs import Blobs
+from face_server.store.rows import NewFace
 from face_server.store.store import Store
 from scripts.load.server import ServerProcess, serving
 
@@ -291,8 +294,8 @@ def test_nobody_sees_what_is_anothers(guarded: ServerProcess, astronaut: bytes) 
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "faces.db")
+async def store(place: Path | str) -> AsyncIterator[Store]:
+    store = Store(place / "faces.db" if isinstance(place, Path) else place)
     await store.open()
     yield store
     await store.close()
@@ -368,10 +371,40 @@ async def test_a_key_ends_when_its_overlap_does(
     assert not await access.app_secret("mine", issued.secret)
 
 
-def test_secrets_are_not_stored(issued: Issued, tmp_path: Path) -> None:
-    kept = b"".join((tmp_path / name).read_bytes() for name in ("faces.db", "faces.db-wal"))
+def test_secrets_are_not_stored(tmp_path: Path) -> None:
+    issued = apps_beside(tmp_path, lambda apps: apps.create("mine"))
+    kept = (tmp_path / "faces.db").read_bytes()
     assert issued.key.encode() in kept
     assert issued.secret.encode() not in kept
+
+
+async def test_deleting_leaves_nothing(access: Access, store: Store, issued: Issued, tmp_path: Path) -> None:
+    apps = Apps(store, Blobs(tmp_path / "pictures"), tmp_path)
+    await apps.create("other")
+    for app in ("mine", "other"):
+        for number in range(3):
+            picture = await Blobs(tmp_path / "pictures").save(app.encode())
+            face = NewFace(f"{number:032x}", bytes(8), b"", picture)
+            await store.enroll(app, f"g{number}", "u", face, "model")
+    app_id, _ = await store.seq("mine") or (0, 0)
+    await apps.delete("mine")
+    assert [count.app for count, _ in await apps.list()] == ["default", "other"]
+    assert len(await store.list_groups("other")) == len(await store.picture_keys()) == 3
+    assert {path.read_bytes() for path in (tmp_path / "pictures").glob("*/*")} == {b"other"}
+    assert await store.seq("mine") is None
+    assert await store.deleting_groups() == []
+    with pytest.raises(AppMissing):
+        await apps.delete("mine")
+    await apps.create("mine")
+    again, _ = await store.seq("mine") or (0, 0)
+    assert again > app_id, "what a server remembers about an app must not be taken for another one's"
+
+
+async def test_a_server_with_secrets_makes_no_apps(store: Store) -> None:
+    store.creates_apps = False
+    with pytest.raises(GroupMissing):
+        await store.add_group("nobody", "g")
+    assert await store.apps() == ["default"]
 
 
 async def test_last_use_is_written_later(access: Access, store: Store, issued: Issued) -> None:
