@@ -74,14 +74,16 @@ export async function show(root, { signal }) {
         h("div", {}, h("div", { class: "big" }, number(score, 1)), h("span", { class: "quiet small" }, `${t("compare.cosine")} ${number(cosine, 4)}`)),
         h("div", { class: "stack tight" }, h("div", {}, tag(t(score >= FROM ? "compare.same" : "compare.different"), score >= FROM ? "good" : "warn")),
           calibration && h("p", { class: "strangers" }, strangersText(calibration, score)))),
-      calibration && h("div", { class: "scroll" }, curve(calibration, score)),
+      calibration && curve(calibration, score),
       calibration && h("p", { class: "quiet small" }, t("curve.text"))));
   }
 
-  const gates = (answer, chosen) => h("div", { class: "halves" }, SIDES.map((side) => {
+  function gates(answer, chosen) {
+    return h("div", { class: "halves" }, SIDES.map((side) => {
     const face = answer[side].faces[chosen[side]];
     return card(t(`compare.gates_${side}`), h("div", { class: "stack" },
       h("div", { class: "stack tight" }, h("h3", {}, t("quality.title")), verdicts(face.gates.quality)),
       face.liveness === null ? null : h("div", { class: "stack tight" }, h("h3", {}, t("liveness.title")), verdicts(face.gates.liveness))));
-  }));
+    }));
+  }
 }

@@ -35,13 +35,15 @@ async function showGroups(root, app, { signal }) {
       if (error.code === "app_missing") return { items: [], next: null };
       throw error;
     });
-    tiles.push(...found.items.filter(({ deletion }) => !deletion).map(tile));
+    tiles.push(...found.items.filter(({ deletion }) => !deletion).map((one) => tile(app, one)));
     if (!tiles.length) return put(list, card(null, empty("library", t("library.no_groups"), t("library.no_groups_text"), button(t("library.new_group"), { class: "primary", onclick: create }, "plus"))));
     const more = found.next && button(t("more"), { onclick: () => page(found.next, tiles).catch(complain) });
     return put(list, h("div", { class: "stack" }, h("div", { class: "tiles" }, tiles), h("div", { class: "row" }, more)));
   }
+}
 
-  const tile = (one) => h("button", { type: "button", class: "tile", onclick: () => go(app, one.group) },
+function tile(app, one) {
+  return h("button", { type: "button", class: "tile", onclick: () => go(app, one.group) },
     h("span", { class: "row spread" }, h("b", {}, one.group), icon("folder")),
     h("span", { class: "quiet small" }, t("library.counts", { users: count(one.users), faces: count(one.faces) })),
     h("span", { class: "quiet small" }, t("library.updated", { time: time(one.updated) })));

@@ -75,10 +75,12 @@ export async function show(root, { signal }) {
     return { update, node: h("div", { class: "person", role: "group", "aria-label": t("picture.face_n", { n: index + 1 }) }, h("div", {}, crop(kept.picture, face.box)), h("div", { class: "stack tight" }, title, list)) };
   }
 
-  const candidate = (one, place, best) => h("div", { class: `candidate ${one.score < kept.threshold ? "below" : place === 0 && best ? "first" : ""}` },
+  function candidate(one, place, best) {
+    return h("div", { class: `candidate ${one.score < kept.threshold ? "below" : place === 0 && best ? "first" : ""}` },
     thumbnail(kept.app, one.face_id),
     h("div", { class: "name" }, one.info || one.user, h("span", { class: "quiet small" }, one.info ? ` ${one.group} / ${one.user}` : ` ${one.group}`)),
     h("b", {}, number(one.score, 1)));
+  }
 
   function slider(changed) {
     const { calibration } = about.pack;

@@ -3,7 +3,7 @@
 import { oneIn, t } from "../i18n.js";
 import { s } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 250, 76, 22, 30, 34];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [250, 76, 16, 30, 34];
 
 // The points that were measured, as [score, exponent of the rate], from everybody (score 0) on.
 function measured(calibration) {
@@ -27,17 +27,18 @@ export function strangersText(calibration, score) {
 }
 
 export function curve(calibration, score) {
+  const width = matchMedia("(max-width: 800px)").matches ? 330 : 640; // its letters keep their size on a phone
   const points = measured(calibration);
   const lowest = points.at(-1)[1];
-  const x = (value) => LEFT + (value / 100) * (WIDTH - LEFT - RIGHT);
+  const x = (value) => LEFT + (value / 100) * (width - LEFT - RIGHT);
   const y = (exponent) => TOP + (exponent / lowest) * (HEIGHT - TOP - BOTTOM);
   const line = points.map(([at, exponent], index) => `${index ? "L" : "M"}${x(at).toFixed(1)} ${y(exponent).toFixed(1)}`).join("");
   const end = x(points.at(-1)[0]);
   const here = Math.log10(strangers(calibration, score).share);
   const right = score < 75;
-  return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": t("curve.label", { score: score.toFixed(1), strangers: strangersText(calibration, score) }) },
+  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": t("curve.label", { score: score.toFixed(1), strangers: strangersText(calibration, score) }) },
     points.slice(1).map(([, exponent]) => [
-      s("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(exponent), y2: y(exponent) }),
+      s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(exponent), y2: y(exponent) }),
       s("text", { x: LEFT - 8, y: y(exponent) + 4, "text-anchor": "end" }, oneIn(10 ** exponent)),
     ]),
     s("text", { x: LEFT - 8, y: y(0) + 4, "text-anchor": "end" }, oneIn(1)),

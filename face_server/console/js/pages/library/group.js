@@ -48,7 +48,7 @@ export async function showGroup(root, { app, group, signal, go, crumbs }) {
       one.info, count(one.faces), h("span", { class: "quiet small" }, time(one.updated)),
       iconButton("trash", t("library.delete_user", { user: one.user }), { class: "plain little", onclick: () => removeUser(one) }),
     ]);
-    return put(list, h("div", { class: "stack" }, table([[t("library.user")], [t("library.info")], [t("library.faces"), "n"], [t("library.changed")], ["", "n"]], rows),
+    return put(list, h("div", { class: "stack" }, table([[t("library.user")], [t("library.info")], [t("library.faces"), "n"], [t("library.changed"), "wide"], ["", "n"]], rows),
       h("div", { class: "row spread" },
         button(t("previous"), { disabled: !trail.length, onclick: () => page(trail.pop()) }),
         h("span", { class: "quiet small" }, t("library.page", { n: count(trail.length + 1) })),
