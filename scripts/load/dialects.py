@@ -94,7 +94,7 @@ DIALECTS = {
         frozenset({"0"}),
         lambda t, a: _json("/api/face/compare", {"image1": _head(a), "image2": _head(a)}),
         lambda t, a, b: _json("/api/face/compare", {"image1": _head(a), "image2": _head(b)}),
-        lambda t, a: _json("/api/face/search", {"image": _head(a), "group": [{"groupId": t.group}], "topN": 1}),
+        lambda t, a: _json("/api/face/search", {"image": _head(a), "group": [t.group], "topN": 1}),
     ),
     "sid": Dialect(
         r'"result":\s*"?(-?\d+)',

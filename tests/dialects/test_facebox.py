@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import sqlite3
@@ -18,6 +19,7 @@ import pytest
 from PIL import Image
 
 from face_server.dialects.facebox import tokens
+from face_server.store.store import Store
 from scripts.load.server import ServerProcess, serving
 from tests.baidu_client import NOBODY, Baidu, image, jpeg, pixels
 from tests.clients.facebox_client import FaceBox, FaceBoxError, image_id, picture
@@ -137,7 +139,8 @@ def test_the_cut_out(api: FaceBox, portrait: bytes) -> None:
     api.bind(made["faceToken"], "default")
     cut = api.face(made["faceToken"])["image"]
     seen = Image.open(io.BytesIO(base64.b64decode(cut)))
-    rect, height, width = made["rect"], *pixels(portrait).shape[:2]
+    rect = made["rect"]
+    height, width = pixels(portrait).shape[:2]
     wide, high = rect["right"] - rect["left"], rect["bottom"] - rect["top"]
     right, left = min(rect["right"] + 0.2 * wide, width), max(rect["left"] - 0.2 * wide, 0)
     bottom, top = min(rect["bottom"] + 0.2 * high, height), max(rect["top"] - 0.2 * high, 0)
@@ -597,6 +600,33 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path, portrait: bytes) -> N
         assert {name: group["groupFaces"] for name, group in api.groups().items()} == {"G": 1, "H": 0}
         assert api.groups()["G"]["groupScore"] == 70
         assert files(again) == 3
+
+
+def test_every_stored_picture_is_named_by_a_row(api: FaceBox, box: ServerProcess, portrait: bytes) -> None:
+    """What no row names is swept away."""
+
+    async def named() -> set[str]:
+        store = Store(box.data_dir / "faces.db")
+        await store.open()
+        try:
+            return await store.picture_keys()
+        finally:
+            await store.close()
+
+    made = [api.register(portrait, imageMd5=f"p{n}") for n in range(3)]
+    api.bind(made[0]["faceToken"], "default")
+    api.delete_face(made[1]["faceToken"])
+    stored = {path.name for path in (box.data_dir / "pictures").glob("??/*")}
+    assert len(stored) == 5
+    assert asyncio.run(named()) - {""} == stored
+
+
+def test_a_template_of_another_model_is_made_anew(api: FaceBox, box: ServerProcess, portrait: bytes) -> None:
+    token = api.register(portrait)["faceToken"]
+    with sqlite3.connect(box.data_dir / "faces.db", timeout=30) as connection:
+        connection.execute("UPDATE pictures SET embedding_id = 'older', template = zeroblob(length(template))")
+    api.bind(token, "default")
+    assert [round(top["searchScore"]) for top in api.tops(portrait, "default")] == [100]
 
 
 def test_nothing_is_stored_where_the_operator_keeps_no_pictures(tmp_path: Path, portrait: bytes) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from face_server.dialects import wire
+from face_server.dialects.credentials import app_of_header
+from face_server.dialects.credentials import app_of_header
 from face_server.dialects.facebox import codes
 from face_server.dialects.params import Refusal, Table, Values
 from face_server.dialects.wire import Bodies, BodyTooLarge, Fields, Shape, Unreadable
@@ -127,19 +127,7 @@ def _id(request: Request) -> str:
 
 async def _app_of(access: Access, request: Request) -> str | None:
     """The box is one library; when callers have to say who they are, each has a box of its own."""
-    if not access.enforced:
-        return DEFAULT_APP
-    scheme, _, told = request.headers.get("authorization", "").partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return await access.by_token(told.strip())
-        case "basic":
-            try:
-                key, _, secret = base64.b64decode(told, validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
-                return None
-            return await access.by_pair(key, secret)
-    return None
+    return await app_of_header(access, request) if access.enforced else DEFAULT_APP
 
 
 def _unauthorized(interface: str) -> Response:
