@@ -70,8 +70,12 @@ async def _furnish(folder: Path, accounts: bool) -> None:
         for role in Role:
             await store.operators.put(passwords.new_operator(role.word, role, PASSWORD))
     pack = find_pack(BUILTIN, folder)
-    for number in range(CROWD):
-        await store.enroll("default", "crowd", f"u{number:04}", _face(number, vector(number, 128)), pack.embedding_id)
+    await asyncio.gather(
+        *(
+            store.enroll("default", "crowd", f"u{n:04}", _face(n, vector(n, 128)), pack.embedding_id)
+            for n in range(CROWD)
+        )
+    )
     anna, bert, almost = vector(1000, 128), vector(1001, 128), vector(1002, 128) * 0.1
     for number, user, place in (
         (2000, "anna", anna),

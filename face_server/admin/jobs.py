@@ -76,7 +76,8 @@ class NewJob(BaseModel):
     kind: Literal["duplicates", "doubtful"]
     app: Annotated[str, Field(min_length=1, max_length=128)]
     group: Annotated[str, Field(min_length=1, max_length=128)]
-    score: Annotated[float, Field(ge=0, le=100)] = 90
+    # Below it every hundredth pair of strangers is alike, and that is no finding.
+    score: Annotated[float, Field(ge=60, le=100)] = 90
 
 
 class Table(Page[list[str | int | float | None]]):
@@ -118,10 +119,14 @@ class Jobs:
     # For the library
 
     async def delete(self, kind: str, what: Mapping[str, str], who: Who) -> Job:
-        pending = self.deleting(*what.values())
-        if pending is not None:
-            raise Refusal(409, "deleting", f"Job {pending} is about to delete it.")
+        self.refuse_deleting(*what.values())
         return await self._add(kind, what, self._undo_seconds, who)
+
+    def refuse_deleting(self, *what: str) -> None:
+        """What is about to go must not take with it what was added meanwhile."""
+        pending = self.deleting(*what)
+        if pending is not None:
+            raise Refusal(409, "deleting", f"Job {pending} is about to delete it: take that back, or wait.")
 
     def deleting(self, *what: str) -> str | None:
         """The job that will delete exactly this, by the names that lead to it."""

@@ -149,12 +149,14 @@ class Library:
 
     async def set_info(self, changed: ChangedUser) -> User:
         """Another text about a user."""
+        self._refuse_deleting(changed.app, changed.group, changed.user)
         home = await self._service.library.group(changed.app, changed.group)
         await self._pages.set_info(home, changed.user, changed.info)
         return await self._one(changed.app, changed.group, changed.user)
 
     async def copy(self, copy: Copy) -> User:
         """A user with its faces into another group."""
+        self._refuse_deleting(copy.app, copy.target, copy.user)
         await self._service.library.copy_user(copy.app, copy.user, copy.source, copy.target)
         return await self._one(copy.app, copy.target, copy.user)
 
@@ -173,6 +175,7 @@ class Library:
         data = await request.body()
         if not data:
             raise Refusal(400, "bad_parameter", "The body is empty, a picture is expected.")
+        self._refuse_deleting(app, group, user)
         ask = Ask(Picture(data), gates=Gates(Level(quality), Level(liveness)), remembered=False)
         seen = await self._service.enroll(app, ask, Place(group, user, info, Mode(mode)))
         rows = await self._service.library.faces(app, group, user)
@@ -195,6 +198,10 @@ class Library:
         return await self._jobs.delete("delete_face", what, who_asks(request))
 
     # Steps
+
+    def _refuse_deleting(self, app: str, group: str, user: str) -> None:
+        self._jobs.refuse_deleting(app, group)
+        self._jobs.refuse_deleting(app, group, user)
 
     async def _must_know(self, app: str) -> None:
         if not await self._service.library.knows(app):

@@ -20,14 +20,15 @@ from face_server.faces.service import FaceService
 from face_server.store.store import Store
 from face_server.store.work import Cells
 
-BLOCK = 512  # rows compared at once
+CELLS = 1 << 24  # cosines at once: 64 MB
+NAMES = 500  # users in one question
 MOST_ROWS = 10_000  # of a result
 DUPLICATES = ("user", "face_id", "other_user", "other_face_id", "score")
 DOUBTFUL = ("user", "face_id", "own_score", "other_user", "other_face_id", "other_score")
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
-T = TypeVar("T")
+T = TypeVar("T", bound=tuple[float, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Tidying:
             best = np.argsort(-values)[:MOST_ROWS]
             return list(zip(values[best].tolist(), (rows[best] + first).tolist(), others[best].tolist(), strict=True))
 
-        found = sorted(await self._blocks(group, look, progress), reverse=True)[:MOST_ROWS]
+        found = await self._blocks(group, look, progress)
         names = await self._names(group, [row for _, *pair in found for row in pair])
         cells = [
             (names[one], int(group.faces[one]), names[other], int(group.faces[other]), _score(scorer, cosine))
@@ -82,11 +83,10 @@ class Tidying:
             nearest = theirs.argmax(axis=1)
             other = theirs[here, nearest]
             wrong = np.flatnonzero((other > mine) & np.isfinite(mine))
-            clearness = (other - mine)[wrong]
-            columns = (clearness, wrong + first, mine[wrong], other[wrong], nearest[wrong])
+            columns = (other[wrong] - mine[wrong], wrong + first, mine[wrong], other[wrong], nearest[wrong])
             return list(zip(*(column.tolist() for column in columns), strict=True))
 
-        found = sorted(await self._blocks(group, look, progress), reverse=True)[:MOST_ROWS]
+        found = await self._blocks(group, look, progress)
         names = await self._names(group, [row for _, one, _, _, other in found for row in (one, other)])
         faces = group.faces.tolist()
         cells: list[Cells] = [
@@ -96,12 +96,15 @@ class Tidying:
         return Result(DOUBTFUL, cells)
 
     async def _blocks(self, group: Group, look: Callable[[int, Floats], list[T]], progress: Progress) -> list[T]:
-        """Every block by itself in a thread, so that requests and a cancellation get their turn between two."""
-        progress.total = len(group.faces)
+        """What is found in all blocks, the clearest first. Each runs by itself in a thread, so that requests and a
+        cancellation get their turn between two."""
+        count = progress.total = len(group.faces)
+        step = max(1, CELLS // max(1, count))
         found: list[T] = []
-        for first in range(0, len(group.faces), BLOCK):
-            found += await asyncio.to_thread(_compared, group, first, look)
-            progress.done = min(first + BLOCK, len(group.faces))
+        for first in range(0, count, step):
+            more = await asyncio.to_thread(_compared, group, first, step, look)
+            found = sorted([*found, *more], reverse=True)[:MOST_ROWS]
+            progress.done = min(first + step, count)
         return found
 
     async def _group(self, what: Mapping[str, str]) -> Group:
@@ -112,8 +115,8 @@ class Tidying:
         wanted = sorted(set(rows))
         ids = sorted({int(group.users[row]) for row in wanted})
         people: dict[int, str] = {}
-        for start in range(0, len(ids), BLOCK):
-            found = await self._store.users_by_id(ids[start : start + BLOCK])
+        for start in range(0, len(ids), NAMES):
+            found = await self._store.users_by_id(ids[start : start + NAMES])
             people |= {user_id: user.name for user_id, user in found.items()}
         return {row: people.get(int(group.users[row]), "") for row in wanted}
 
@@ -123,8 +126,8 @@ class Tidying:
         return Scorer(self._service.info.calibration)
 
 
-def _compared(group: Group, first: int, look: Callable[[int, Floats], list[T]]) -> list[T]:
-    return look(first, group.vectors[first : first + BLOCK] @ group.vectors.T)
+def _compared(group: Group, first: int, rows: int, look: Callable[[int, Floats], list[T]]) -> list[T]:
+    return look(first, group.vectors[first : first + rows] @ group.vectors.T)
 
 
 def _read(_: int, count: int, parts: Iterable[tuple[Sequence[Any], ...]]) -> Group:

@@ -144,6 +144,13 @@ def test_a_deletion_is_taken_back(console: Console, path: str, shown: str, what:
     assert 9 < job["starts"] - job["created"] < 11
     assert row()["deletion"] == job["id"]
     assert console.ask("DELETE", path, 409)["error"]["code"] == "deleting"
+    bert = {"app": "default", "group": "mixed", "user": "bert"}
+    for method, path_, more in (
+        ("POST", "/faces", {"params": bert, "content": b"picture"}),
+        ("PATCH", "/users", {"json": bert | {"info": "x"}}),
+        ("POST", "/users/copy", {"json": {"app": "default", "user": "bert", "source": "crowd", "target": "mixed"}}),
+    ):
+        assert console.ask(method, path_, 409, **more)["error"]["code"] == "deleting"
     assert console.ask("POST", f"/jobs/{job['id']}/cancel")["state"] == "cancelled"
     assert row()["deletion"] is None
     assert console.ask("POST", f"/jobs/{job['id']}/cancel", 409)["error"]["code"] == "job_over"
@@ -177,6 +184,18 @@ def test_a_face_with_the_wrong_person(console: Console) -> None:
     assert len(bad) == 1
     assert bad[0]["other_user"] == "anna"
     assert bad[0]["own_score"] < bad[0]["other_score"]
+
+
+@pytest.mark.parametrize("change", [{"score": 59}, {"score": 101}, {"kind": "delete_group"}, {"group": ""}])
+def test_a_job_that_makes_no_sense(console: Console, change: dict[str, object]) -> None:
+    new = {"kind": "duplicates", "app": "default", "group": "mixed"} | change
+    assert console.ask("POST", "/jobs", 400, json=new)["error"]["parameter"] == next(iter(change))
+
+
+def test_a_job_for_a_group_that_is_not_there_fails_and_says_so(console: Console) -> None:
+    new = {"kind": "duplicates", "app": "default", "group": "none"}
+    job = console.ended(console.ask("POST", "/jobs", 202, json=new)["id"])
+    assert (job["state"], job["error"]) == ("failed", "There is no such group.")
 
 
 def test_jobs_are_listed_newest_first(console: Console) -> None:
