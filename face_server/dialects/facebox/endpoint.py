@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from face_server.dialects import wire
 from face_server.dialects.credentials import app_of_header
-from face_server.dialects.credentials import app_of_header
 from face_server.dialects.facebox import codes
 from face_server.dialects.params import Refusal, Table, Values
 from face_server.dialects.wire import Bodies, BodyTooLarge, Fields, Shape, Unreadable
