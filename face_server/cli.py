@@ -75,6 +75,7 @@ def _refuse(error: Exception) -> NoReturn:
 _GROUPS = {
     "admin": "Give passwords to people who administer the server.",
     "apps": "Create, list, rotate and delete apps with their keys and secrets.",
+    "db": "Migrate the database's schema; copy a library from SQLite to Postgres.",
     "import": "Bring people from a folder, a table or another deployment.",
     "export": "Write the people of an app to a folder that import reads.",
     "models": "List, install, verify and calibrate packs of models.",

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from face_server.errors import Busy
 from face_server.index.registry import Registry
 from face_server.ops.serving import give_memory_back
 from face_server.store.blobs import Blobs
@@ -63,6 +64,8 @@ async def _again_and_again(chore: Callable[[], Awaitable[None]], first: float, e
     while True:
         try:
             await chore()
+        except Busy as busy:
+            log.warning("a chore waits: %s", busy)
         except Exception:
             log.exception("a chore failed, it is tried again in %g s", every)
         await asyncio.sleep(every)

@@ -42,8 +42,8 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writer = _engine(path, connections=1, begin="BEGIN IMMEDIATE")
-        self._reader = _engine(path, connections=READERS, begin="BEGIN")
+        self._writer = open_engine(path, connections=1, begin="BEGIN IMMEDIATE")
+        self._reader = open_engine(path, connections=READERS, begin="BEGIN")
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(READERS, "store-read")
         self._waiting: deque[_Write] = deque()
@@ -141,7 +141,7 @@ class SqliteDatabase:
         return True
 
 
-def _engine(path: Path, connections: int, begin: str) -> sa.Engine:
+def open_engine(path: Path, connections: int, begin: str) -> sa.Engine:
     engine = sa.create_engine(
         f"sqlite:///{path}",
         poolclass=sa.QueuePool,
