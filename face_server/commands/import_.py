@@ -93,7 +93,8 @@ def import_(
             plan = from_path(source, pictures)
         templates = source / features.FILE if source is not None else None
         kept = Features(templates if templates is not None and templates.is_file() else None)
-        name = digest(app_name, from_url or (source or Path()).resolve(), (pictures or Path()).resolve())
+        places = [path.resolve() if path is not None else "" for path in (source, pictures)]
+        name = digest(app_name, from_url, *places)
         folder = settings.data_dir / "imports"
         folder.mkdir(exist_ok=True)
         if again:

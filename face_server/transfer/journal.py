@@ -51,4 +51,5 @@ def _key(item: Item) -> str:
     except OSError:
         status = None
     stamp = (status.st_size, status.st_mtime_ns) if status else ()
-    return digest(item.group, item.user, item.file, item.token, item.info, *stamp)
+    file = item.file.absolute() if item.file else ""
+    return digest(item.group, item.user, file, item.token, item.info, *stamp)

@@ -1,0 +1,111 @@
+"""How fast an import is, next to the same pictures in a bare loop of the same models on as many threads.
+
+python -m scripts.load.importing --pictures 400
+
+Both run in processes of their own, one after the other, several rounds. On a machine that others use too the CPU time
+a picture is the steadier number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+
+from face_server.engine.lanes import SWITCH_SECONDS
+from face_server.model import Task, Want
+from face_server.vision.offline import analyzer
+from face_server.vision.packs import find_pack
+from scripts.load import photos
+from scripts.load.bare import Bare
+
+WARM = 8  # pictures
+
+
+def make(folder: Path, count: int, size: str, pack: str, models_dir: Path) -> None:
+    """So many pictures of real faces, each in another light."""
+    bare = Bare(pack, models_dir)
+    originals = [picture for picture in photos.of_size(size) if bare.sees(picture)]
+    for number in range(count):
+        values = cv2.imdecode(np.frombuffer(originals[number % len(originals)], np.uint8), cv2.IMREAD_COLOR)
+        lit = np.clip(values * (0.85 + 0.3 * number / count) + number % 5, 0, 255).astype(np.uint8)
+        file = folder / "group" / f"user{number}" / "picture.jpg"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, photos.QUALITY])[1].tobytes())
+
+
+def loop(folder: Path, kind: str, pack: str, models_dir: Path) -> None:
+    """In a process of its own: seconds and CPU seconds of the bare loop, as JSON."""
+    files = sorted(folder.rglob("*.jpg"))
+    bare = Bare(pack, models_dir)
+    whole = analyzer(find_pack(pack, models_dir), ("detect", "landmarks", "embed"))
+    sys.setswitchinterval(SWITCH_SECONDS)
+    work = bare.embed if kind == "bare" else lambda data: whole.analyze(data, Task(Want.EMBEDDING))
+    for file in files[:WARM]:
+        work(file.read_bytes())
+    wall, cpu = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        list(threads.map(lambda file: work(file.read_bytes()), files))
+    print(json.dumps({"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
+
+
+def measured(command: list[str], **settings: object) -> dict[str, float]:
+    environment = os.environ | {f"FACE_{name.upper()}": str(value) for name, value in settings.items()}
+    answer = subprocess.run([sys.executable, "-m", *command], env=environment, capture_output=True, check=True)
+    return dict(json.loads(answer.stdout))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--size", choices=sorted(photos.SIZES), default="640x480")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--store", choices=("face", "picture", "none"), nargs="+", default=["face", "none"])
+    parser.add_argument("--pack", default="builtin")
+    parser.add_argument("--models-dir", type=Path, default=Path("data/models"))
+    parser.add_argument("--loop", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.loop:
+        loop(options.folder, options.loop, options.pack, options.models_dir)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place, "source")
+        make(source, options.pictures, options.size, options.pack, options.models_dir)
+        loops = ["scripts.load.importing", "--folder", str(source), "--pack", options.pack]
+        loops += ["--models-dir", str(options.models_dir.resolve()), "--loop"]
+        runs: dict[str, list[dict[str, float]]] = {}
+        for number in range(options.rounds):
+            for kind in ("bare", "analyzer"):
+                runs.setdefault(f"{kind} loop", []).append(measured([*loops, kind]))
+            for store in options.store:
+                settings = {"store_pictures": store, "data_dir": Path(place, f"{store}{number}"), "pack": options.pack}
+                settings["models_dir"] = options.models_dir.resolve()
+                command = ["face_server", "import", str(source), "--json"]
+                runs.setdefault(f"import, keeps {store}", []).append(measured(command, **settings))
+    print(table(runs, options.pictures))
+
+
+def table(runs: dict[str, list[dict[str, float]]], pictures: int) -> str:
+    """The middle of the rounds."""
+    lines = ["| | pictures a second | CPU ms a picture | of bare | of bare, CPU |", "|---|---|---|---|---|"]
+    rows = {what: {key: median(run[key] for run in of) for key in ("seconds", "cpu")} for what, of in runs.items()}
+    bare = rows["bare loop"]
+    for what, row in rows.items():
+        ratios = f"{bare['seconds'] / row['seconds']:.2f} | {bare['cpu'] / row['cpu']:.2f}"
+        lines.append(f"| {what} | {pictures / row['seconds']:.0f} | {row['cpu'] / pictures * 1000:.2f} | {ratios} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
