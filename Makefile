@@ -10,13 +10,17 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # pip compiles what it installs; an editable package is not copied, so it is compiled here: the first start is quick too.
 COMPILE := $(BIN)/python -m compileall -q face_server
 
-.PHONY: run test lint fmt bench lock clean
+.PHONY: run test conformance lint fmt bench lock clean
 run: $(VENV)/.installed-$(EXTRA)
 	@exec $(BIN)/face-server serve
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not serial"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not serial" --conformance
 	$(BIN)/python -m pytest -m serial
+
+# Writes docs/conformance.md.
+conformance: $(VENV)/.installed-dev
+	$(BIN)/python -m scripts.conformance
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -20,7 +20,8 @@ USUAL: Mapping[str, Any] = {
     **dict.fromkeys(("face_id", "faceId", "topN"), "1"),
     "dst_group_id": "g2",
     "face_token": "0" * 32,
-    **dict.fromkeys(("faceGroupList", "group"), ["g1"]),
+    "faceGroupList": ["g1"],
+    "group": ["g1"],
     "deleteAllFace": 1,
     "image_type": "BASE64",
 }

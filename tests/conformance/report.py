@@ -15,6 +15,7 @@ Written by `make conformance`; do not edit. Every answer that a test got over HT
 counts as proven when a successful answer had it with the documented type and range, a code when an answer had it with
 the documented text, an example when this request was answered as documented. A field, code, text or type that the
 contract does not name fails the test that saw it. Of several tests that prove the same, one is named.
+`test_failures.py` puts a core that fails behind a dialect, for what no request can bring about at will.
 
 """
 
