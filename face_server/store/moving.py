@@ -125,11 +125,9 @@ async def _copy(source: Source, connection: Any, table: sa.Table, progress: Prog
 
 async def _continue_numbers(connection: Any, last_ids: dict[str, int]) -> None:
     for table in metadata.sorted_tables:
-        sequence = await connection.fetchval(
-            "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'id')"
-            " THEN pg_get_serial_sequence($1, 'id') END",
-            f'"{table.name}"',
-        )
+        if "id" not in table.columns:
+            continue
+        sequence = await connection.fetchval("SELECT pg_get_serial_sequence($1, 'id')", f'"{table.name}"')
         if sequence is not None:
             there = await connection.fetchval(f'SELECT coalesce(max(id), 0) FROM "{table.name}"')
             last = max(there, last_ids.get(table.name, 0))
