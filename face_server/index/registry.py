@@ -111,8 +111,7 @@ class Registry:
     async def drop_gone(self) -> None:
         """Galleries of groups that another process has deleted, and that nobody asks for any more."""
         loaded = {gallery.group_id: app for app in self._apps.values() for gallery in list(app.galleries.values())}
-        gone = loaded.keys() - await self._store.group_ids() if loaded else set()
-        for group_id in gone:
+        for group_id in loaded.keys() - await self._store.still_there(list(loaded)):
             loaded[group_id].galleries.pop(group_id, None)
             self._snapshots.remove(group_id)
 

@@ -15,6 +15,8 @@ from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, gro
 
 MOST_ROWS = 2**31 - 1  # in a page, and before it
 
+PART = 1000  # values of one statement
+
 T = TypeVar("T")
 # From the app's last write, the number of faces, and these in parts of three columns: ids, user ids, templates.
 Build = Callable[[int, int, Columns], T]
@@ -175,6 +177,14 @@ class Reading:
 
     async def group_ids(self) -> set[int]:
         return {row.id for row in await self._all(sa.select(groups.c.id).where(groups.c.state == ACTIVE))}
+
+    async def still_there(self, ids: Sequence[int]) -> set[int]:
+        """Which of these groups have not been deleted."""
+        found: set[int] = set()
+        for start in range(0, len(ids), PART):
+            query = sa.select(groups.c.id).where(groups.c.state == ACTIVE, groups.c.id.in_(ids[start : start + PART]))
+            found.update(row.id for row in await self._all(query))
+        return found
 
     async def gallery(self, group: GroupRef, build: Build[T]) -> T:
         """All faces of a group as of one instant, in parts, so that they are never in memory as rows."""

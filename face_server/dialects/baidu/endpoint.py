@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from face_server.dialects import wire
 from face_server.dialects.baidu import codes
-from face_server.dialects.baidu.guard import OPEN, Guard, keep_to_own
+from face_server.dialects.baidu.guard import Guard, keep_to_own
 from face_server.dialects.baidu.interfaces import ArrayInterface, Interface, Result
 from face_server.dialects.baidu.tables import APP_ONLY
 from face_server.dialects.params import Refusal, Table, Values
@@ -56,7 +56,7 @@ async def read_fields(request: Request, bodies: Bodies, shape: Shape) -> tuple[K
 
 
 class Endpoint:
-    def __init__(self, interface: Interface, bodies: Bodies, guard: Guard = OPEN) -> None:
+    def __init__(self, interface: Interface, bodies: Bodies, guard: Guard) -> None:
         self._interface, self._bodies, self._guard = interface, bodies, guard
         self._shape = Shape(interface.table.names)
         self._too_large = too_large(interface.table)
@@ -87,7 +87,7 @@ class Endpoint:
 
 
 class ArrayEndpoint:
-    def __init__(self, interface: ArrayInterface, bodies: Bodies, guard: Guard = OPEN) -> None:
+    def __init__(self, interface: ArrayInterface, bodies: Bodies, guard: Guard) -> None:
         self._interface, self._bodies, self._guard = interface, bodies, guard
         self._shape = Shape((*interface.element.names, *APP_ONLY.names), interface.most)
 

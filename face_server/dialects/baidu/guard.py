@@ -18,12 +18,12 @@ _LISTS_OF_APPS = ("op_app_id_list",)
 
 
 class Guard:
-    def __init__(self, access: Access | None) -> None:
+    def __init__(self, access: Access) -> None:
         self._access = access
 
     async def caller(self, request: Request) -> str | None:
         """The app that shows its credential; None while authorization is open."""
-        if self._access is None or not self._access.enforced:
+        if not self._access.enforced:
             return None
         query = wire.parse_query(request.scope["query_string"])
         token, key, secret = (query.get(name) for name in ("access_token", "ak", "sk"))
@@ -40,9 +40,6 @@ class Guard:
     def query(self, request: Request, caller: str | None) -> Fields:
         """Where an interface looks for the appid first."""
         return wire.parse_query(request.scope["query_string"])
-
-
-OPEN = Guard(None)  # for who has asked already
 
 
 def keep_to_own(caller: str | None, values: Values) -> Values:

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from face_server.dialects import wire
 from face_server.dialects.baidu import codes
 from face_server.dialects.baidu.endpoint import DIALECT, failure, read_fields
-from face_server.dialects.baidu.guard import OPEN, Guard
+from face_server.dialects.baidu.guard import Guard
 from face_server.dialects.baidu.sessions import Sessions
 from face_server.dialects.params import Refusal
 from face_server.dialects.texts import FormText, JsonText, LongText, NotBase64, Upload, decode_base64
@@ -86,7 +86,7 @@ def _routes(path: str, respond: Respond, schema: dict[str, Any], origins: list[s
 
 
 class VideoLiveness:
-    def __init__(self, service: FaceService, sessions: Sessions, bodies: Bodies, guard: Guard = OPEN) -> None:
+    def __init__(self, service: FaceService, sessions: Sessions, bodies: Bodies, guard: Guard) -> None:
         self._service, self._sessions, self._bodies, self._guard = service, sessions, bodies, guard
 
     async def respond(self, request: Request) -> Response:
@@ -139,7 +139,7 @@ def _video(fields: Fields) -> bytes:
 
 
 class SessionCode:
-    def __init__(self, sessions: Sessions, bodies: Bodies, guard: Guard = OPEN) -> None:
+    def __init__(self, sessions: Sessions, bodies: Bodies, guard: Guard) -> None:
         self._sessions, self._bodies, self._guard = sessions, bodies, guard
 
     async def respond(self, request: Request) -> Response:
