@@ -17,7 +17,7 @@ from face_server.vision.heads import FROM_EMOTION, FROM_LANDMARKS, HEADS, heads_
 
 SPECIAL = ("detect", "landmarks", "embed", "parsing", "dewater")  # the other roles read values off faces
 # Always there: four points and a coarse pose come from the detector's points, the rest of the quality from pixels.
-BASIC = Want.LANDMARKS | Want.POSE | Want.QUALITY | Want.CONTRAST
+BASIC = Want.LANDMARKS | Want.POSE | Want.QUALITY
 
 
 class Role(Protocol):
