@@ -86,7 +86,7 @@ class Admin:
         self._settings, self._public, self._operators = settings, deployment.public, store.operators
         sessions = Sessions(store.operators, deployment.public)
         self._gate = Gate(sessions, store.audit, settings.queue_mb * MB)
-        self._account, self._history = Account(sessions), History(store.audit)
+        self._account, self._history = Account(sessions, store.audit), History(store.audit)
         self._jobs = Jobs(store.jobs, Deleting(service).all(), Tidying(service, store).all(), undo_seconds)
         self._library = Library(service, store, deployment.blobs, self._jobs)
         self._looking = Looking(service, deployment.analyze, settings)
@@ -115,7 +115,7 @@ class Admin:
 
     def _session_routes(self, api: APIRouter) -> None:
         self._add(api, "GET", "/session", self._account.get, Rule("session"))
-        self._add(api, "POST", "/session", self._account.sign_in, Rule("sign_in", None, changes=True))
+        self._add(api, "POST", "/session", self._account.sign_in, Rule("sign_in", role=None))
         self._add(api, "DELETE", "/session", self._account.sign_out, Rule("sign_out", changes=True), 204)
 
     def _looking_routes(self, api: APIRouter) -> None:

@@ -20,7 +20,7 @@ from starlette.types import Message
 
 from face_server.admin.failures import Refusal, refusal
 from face_server.admin.roles import Role, Who
-from face_server.admin.session import Sessions, source_of
+from face_server.admin.session import Sessions
 from face_server.errors import Busy, Cancelled, Stage
 from face_server.request import current
 from face_server.store.work import Audit, Entry
@@ -28,8 +28,14 @@ from face_server.store.work import Audit, Entry
 DIALECT = "admin"
 SMALL = 64 << 10  # bytes of a body without a picture
 BEGUN, OK = "begun", "ok"
+NOBODY = Who("", Role.VIEWER, "")
 # What of a request names the things it changes. Never a password, a picture or what is written about a person.
 _TARGETS = ("app", "group", "user", "source", "target", "face_id", "kind", "key", "mode", "name", "job_id")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _LONGEST = 200  # characters of a value in the audit log
 
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -77,7 +83,8 @@ class Gate:
         context = current.get()
         if context and (rule.heavy or rule.changes):
             context.dialect, context.interface, context.code = DIALECT, rule.action, "0" if code == OK else code
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
         return response
 
     async def _admitted(self, request: Request, rule: Rule, handle: Handle) -> Response:
@@ -91,7 +98,7 @@ class Gate:
 
     async def _who(self, request: Request, rule: Rule) -> Who:
         if rule.role is None:
-            return Who("", Role.VIEWER, source_of(request))
+            return NOBODY
         who = await self.sessions.who(request, changes=request.method not in ("GET", "HEAD"))
         if who.role < rule.role:
             raise Refusal(403, "role", f"This needs the role {rule.role.word}, {who.name} is {who.role.word}.")
@@ -100,10 +107,8 @@ class Gate:
     async def _audited(self, request: Request, rule: Rule, who: Who, body: bytes, handle: Handle) -> Response:
         """Written before the change and completed after it, so that a crash between the two leaves a trace."""
         context = current.get()
-        target = _target(request, body)
-        name = who.name or target.get("name", "")
-        role = "" if rule.role is None else who.role.word
-        entry = Entry(name, role, who.source, rule.action, target, BEGUN, context.log_id if context else 0)
+        log_id = context.log_id if context else 0
+        entry = Entry(who.name, who.role.word, who.source, rule.action, _target(request, body), BEGUN, log_id)
         entry_id = await self._audit.add(entry)
         outcome = "failed"
         try:

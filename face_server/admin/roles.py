@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+NAME = r"^[A-Za-z0-9_.@-]{1,64}$"  # of a person
+
 
 class Role(IntEnum):
     """Each may do what those before it may."""

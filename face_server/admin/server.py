@@ -174,7 +174,7 @@ class Figures:
     async def server(self) -> Server:
         """How busy the server is and has been since its start."""
         sources = self._sources
-        samples = await run_in_threadpool(lambda: _samples(sources.metrics))
+        samples = _samples(sources.metrics)
         lanes = sources.lanes
         resident = [sample.value for sample in samples["process_resident_memory_bytes"]]
         return Server(

@@ -28,6 +28,7 @@ from face_server.admin.throttle import Throttle
 from face_server.store.work import Operators
 
 COOKIE, CSRF_COOKIE, CSRF_HEADER = "face_session", "face_csrf", "X-CSRF-Token"
+WRONG = "wrong_password"
 SECONDS = 12 * 3600
 AT_ONCE = 2  # slow hashes: each takes a core and 32 MB
 _PASSED_ON = ("x-forwarded-for", "forwarded", "x-real-ip")
@@ -82,14 +83,15 @@ class Sessions:
         left = self._throttle.wait(source, name)
         if left > 0:
             raise Refusal(429, "throttled", "Too many wrong passwords, wait a little.", retry_after=left)
+        # Until it proves right: of many that come at once only the first few are tried.
+        self._throttle.wrong(source, name)
         await asyncio.sleep(self._throttle.drag(name))
         operator = await self._operators.get(name)
         async with self._hashing:
             stored = operator.password if operator else passwords.NOBODY
             right = await asyncio.to_thread(passwords.matches, password, stored)
         if operator is None or not right:
-            self._throttle.wrong(source, name)
-            raise Refusal(401, "wrong_password", "Name or password is wrong.")
+            raise Refusal(401, WRONG, "Name or password is wrong.")
         self._throttle.right(source, name)
         csrf, expires = secrets.token_urlsafe(24), time.time() + SECONDS
         facts = {"name": name, "expires": expires, "csrf": _digest(csrf)}

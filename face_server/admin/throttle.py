@@ -14,7 +14,7 @@ from dataclasses import dataclass
 WINDOW = 60.0  # seconds after which wrong passwords are forgotten
 LONGEST = 30.0
 LONGEST_FOR_NAME = 2.0
-FREE, FREE_FOR_SOURCE, FREE_FOR_NAME = 3, 10, 10  # wrong passwords before it begins
+FREE, FREE_FOR_SOURCE, FREE_FOR_NAME = 3, 20, 10  # wrong passwords before it begins
 MOST = 10_000  # what is remembered: the oldest is forgotten first
 
 
@@ -49,7 +49,12 @@ class Throttle:
             self._failures.popitem(last=False)
 
     def right(self, source: str, name: str) -> None:
+        """The last one that was counted was right after all."""
         self._failures.pop((source, name), None)
+        for key in ((source, ""), ("", name)):
+            failures = self._failures.get(key)
+            if failures is not None:
+                failures.count -= 1
 
     def _get(self, key: tuple[str, str]) -> _Failures | None:
         failures = self._failures.get(key)

@@ -11,14 +11,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from face_server.admin import passwords
-from face_server.admin.roles import Role
+from face_server.admin.roles import NAME, Role
 from face_server.errors import FaceError
 from face_server.settings import load_settings
 from face_server.store.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="People who administer the server: give them passwords.")
-
-_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 
 @app.callback()
@@ -39,7 +37,7 @@ def password(
     if role.upper() not in Role.__members__:
         _fail(f"no role {role!r}: viewer, operator or admin")
     name = name or role.lower()
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         _fail("a name has 1 to 64 letters, digits or any of _ . @ -")
     given = _ask()
     if len(given) < passwords.LEAST:

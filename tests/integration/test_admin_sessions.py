@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,21 @@ def test_who_guesses_is_slowed_and_nobody_else(console: Console, guarded: Server
     assert int(console.post("/session", json={"name": "guessed", "password": PASSWORD}).headers["Retry-After"]) > 0
     with Console(guarded.url) as other:
         assert other.sign_in("viewer").status_code == 200  # from the same address, and not a moment later
+
+
+def test_guessing_at_once_does_not_help(guarded: ServerProcess) -> None:
+    def guess(number: int) -> int:
+        with Console(guarded.url) as client:
+            return client.sign_in("guessed.at.once", f"guess {number}").status_code
+
+    with ThreadPoolExecutor(20) as threads:
+        assert list(threads.map(guess, range(20))).count(429) >= 16
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "a\0", "é", None, 5])
+def test_a_name_that_nobody_can_have(console: Console, name: object) -> None:
+    answer = console.post("/session", json={"name": name, "password": PASSWORD})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_parameter")
 
 
 def test_every_change_is_in_the_audit_log(console: Console) -> None:
