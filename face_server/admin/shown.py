@@ -43,6 +43,8 @@ def _setting(settings: Settings, name: str) -> Setting:
 def _safe(name: str, value: object) -> object:
     if value in (None, "", [], 0, False) or isinstance(value, bool | int | float | list):
         return value
-    if isinstance(value, SecretStr) or _SECRET_NAME.search(name):
+    if isinstance(value, SecretStr):
+        return HIDDEN if value else ""
+    if _SECRET_NAME.search(name):
         return HIDDEN
     return _PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", str(value))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from face_server.admin import passwords, shown
 from face_server.admin.deleting import Deleting
@@ -324,6 +325,8 @@ def test_what_counts_as_a_failure(code: str, status: int, failed: bool) -> None:
     ("name", "value", "safe"),
     [
         ("database", "postgresql://face:hunter2@db:5432/face", "postgresql://face:***@db:5432/face"),
+        ("database_url", SecretStr("postgresql://face:hunter2@db:5432/face"), "***"),
+        ("database_url", SecretStr(""), ""),
         ("some_password", "hunter2", "***"),
         ("signing_key", "hunter2", "***"),
         ("token_minutes", 60, 60),
