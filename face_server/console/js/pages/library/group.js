@@ -13,20 +13,33 @@ import { folder } from "./folder.js";
 const PAGE = 50;
 
 export async function showGroup(root, { app, group, signal, go, crumbs }) {
-  const [about] = (await api.get("groups", { app, prefix: group, limit: 200 }, signal)).items.filter((one) => one.group === group);
+  let about = await find();
   if (!about) throw Object.assign(new Error(t("error.group_missing")), { code: "group_missing" });
   const list = h("div", {}, skeleton(300));
   const trail = []; // the cursors of the pages before this one
   let prefix = "";
   const search = h("input", { class: "input", type: "search", placeholder: t("library.find_id"), "aria-label": t("library.find_id"), oninput: later(() => { prefix = search.value.trim(); trail.length = 0; page(null); }, 250) });
-  const refresh = () => { trail.length = 0; return page(null); };
+  const counts = h("span", {});
+  const tell = () => (counts.textContent = t("library.counts", { users: count(about.users), faces: count(about.faces) }));
+  const refresh = async () => {
+    trail.length = 0;
+    about = (await find()) ?? about;
+    tell();
+    await page(null);
+  };
   const adding = folder({ app, group, signal, done: refresh });
   put(root, crumbs(app, group),
-    head(group, t("library.counts", { users: count(about.users), faces: count(about.faces) }), button(t("library.delete_group"), { class: "danger", onclick: removeGroup }, "trash")),
+    head(group, counts, button(t("library.delete_group"), { class: "danger", onclick: removeGroup }, "trash")),
     adding,
     card(t("library.people"), h("div", { class: "stack" }, h("div", { class: "row" }, h("div", { class: "grow" }, search), button(t("library.find_face"), { onclick: byFace }, "search")), list)),
     checks({ app, group, signal, go }));
+  tell();
   await page(null);
+
+  async function find() {
+    const { items } = await api.get("groups", { app, prefix: group, limit: 200 }, signal);
+    return items.find((one) => one.group === group);
+  }
 
   async function page(cursor) {
     const asked = prefix;
@@ -48,7 +61,7 @@ export async function showGroup(root, { app, group, signal, go, crumbs }) {
       one.info, count(one.faces), h("span", { class: "quiet small" }, time(one.updated)),
       iconButton("trash", t("library.delete_user", { user: one.user }), { class: "plain little", onclick: () => removeUser(one) }),
     ]);
-    return put(list, h("div", { class: "stack" }, table([[t("library.user")], [t("library.info")], [t("library.faces"), "n"], [t("library.changed"), "wide"], ["", "n"]], rows),
+    return put(list, h("div", { class: "stack" }, table([[t("library.user")], [t("library.info"), "wide"], [t("library.faces"), "n"], [t("library.changed"), "wide"], ["", "n"]], rows),
       h("div", { class: "row spread" },
         button(t("previous"), { disabled: !trail.length, onclick: () => page(trail.pop()) }),
         h("span", { class: "quiet small" }, t("library.page", { n: count(trail.length + 1) })),
