@@ -50,9 +50,20 @@ def _other_user() -> dict[str, Any]:
 
 def _runs(programs: Path) -> bool:
     with contextlib.suppress(OSError):
-        asked = [programs / "postgres", "--version"]
-        return subprocess.run(asked, capture_output=True, check=False, **_other_user()).returncode == 0
+        return not any(
+            subprocess.run([programs / name, "--version"], capture_output=True, check=False, **_other_user()).returncode
+            for name in ("postgres", "initdb")
+        )
     return False
+
+
+def _copy(programs: Path, scratch: Path) -> Path:
+    """The package of the wheel, with the libraries that lie beside it."""
+    package = programs.parents[1]
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.is_dir() and not (scratch / folder.name).exists():
+            shutil.copytree(folder, scratch / folder.name, symlinks=True)
+    return scratch / programs.relative_to(package.parent)
 
 
 @functools.cache
@@ -60,11 +71,9 @@ def programs(scratch: Path) -> Path | None:
     for folder in _folders():
         if _runs(folder):
             return folder
-        # Inside a home that nobody else may look into: then a copy outside of it.
-        copy = scratch / folder.parent.name
-        shutil.copytree(folder.parent, copy, symlinks=True)
-        if _runs(copy / "bin"):
-            return copy / "bin"
+        # Maybe inside a home that nobody else may look into: then a copy outside of it.
+        if WHEEL in folder.parts and _runs(copied := _copy(folder, scratch)):
+            return copied
     return None
 
 
