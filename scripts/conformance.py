@@ -1,6 +1,6 @@
 """Runs the tests of the dialects and writes docs/conformance.md: what of the contracts is proven, and by which test.
 
-    python -m scripts.conformance [more arguments for pytest]
+python -m scripts.conformance [more arguments for pytest]
 """
 
 from __future__ import annotations

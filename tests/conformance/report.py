@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from tests.conformance.contract import Dialect, Interface
@@ -25,11 +25,8 @@ class Report:
         self._ledger = ledger
 
     @property
-    def _served(self) -> Iterator[Dialect]:
-        """A dialect that nothing speaks yet is named, but has nothing to prove."""
-        for dialect in self._ledger.contract.dialects.values():
-            if any(key[0] == dialect.name for key in self._ledger.proofs):
-                yield dialect
+    def _dialects(self) -> Iterable[Dialect]:
+        return self._ledger.contract.dialects.values()
 
     def _wanted(self, dialect: Dialect, interface: Interface) -> Iterator[str]:
         yield from (ANSWERED, EXAMPLE)
@@ -40,7 +37,7 @@ class Report:
     def wanting(self) -> list[str]:
         """What makes the run fail."""
         missing = []
-        for dialect in self._served:
+        for dialect in self._dialects:
             for interface in dialect.interfaces:
                 lacks = [what for what in self._wanted(dialect, interface) if not self._fine(interface, what)]
                 missing += [f"{dialect.name} {interface.name}: nothing proves {what}" for what in lacks]
@@ -54,9 +51,7 @@ class Report:
     def coverage(self) -> list[str]:
         return [_row(["dialect", "interfaces", "fields", "examples", "codes"]), _row(["---"] * 5)] + [
             _row([dialect.name, *(self._share(dialect, kind) for kind in (ANSWERED, "field", EXAMPLE, "code"))])
-            if dialect in list(self._served)
-            else _row([dialect.name, *["not served"] * 4])
-            for dialect in self._ledger.contract.dialects.values()
+            for dialect in self._dialects
         ]
 
     def _share(self, dialect: Dialect, kind: str) -> str:
@@ -67,7 +62,7 @@ class Report:
 
     def text(self) -> str:
         parts = [HEAD, "\n".join(self.coverage()), "\n"]
-        for dialect in self._served:
+        for dialect in self._dialects:
             parts.append(f"\n## {dialect.name}\n")
             for interface in dialect.interfaces:
                 parts += [f"\n### {interface.name}\n\n`{interface.written['method']} {interface.path}`\n\n"]
