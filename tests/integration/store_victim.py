@@ -1,4 +1,5 @@
-"""Enrolls many faces at once, says which are done, and expects to be killed. Arguments: folder, how many."""
+"""Enrolls many faces at once, says which are done, and expects to be killed. Arguments: folder, how many,
+and the address of the database unless it is in the folder."""
 
 import asyncio
 import sys
@@ -10,9 +11,9 @@ from face_server.store.blobs import Blobs
 from tests.small_library import APP, MODEL, face, library
 
 
-async def main(folder: Path, count: int) -> None:
+async def main(folder: Path, count: int, *url: str) -> None:
     blobs = Blobs(folder / "pictures")
-    async with library(folder) as lib:
+    async with library(folder, *url) as lib:
 
         async def add(number: int) -> None:
             new = replace(face(number), picture=await blobs.save(b"picture of %d" % number))
@@ -28,4 +29,4 @@ async def main(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))
