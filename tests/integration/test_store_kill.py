@@ -57,7 +57,9 @@ async def assert_whole(folder: Path, rows: list[FaceRow], acknowledged: set[int]
         assert await blobs.load(row.picture) == b"picture of %d" % number
 
 
-@pytest.mark.parametrize("kill_after", [1, 130, 420])
+@pytest.mark.parametrize(
+    ("place", "kill_after"), [("sqlite", 1), ("sqlite", 130), ("sqlite", 420), ("postgres", 130)], indirect=["place"]
+)
 async def test_kill_9_during_500_concurrent_adds(
     tmp_path: Path, place: Path | str, kill_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

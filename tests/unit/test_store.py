@@ -355,14 +355,12 @@ async def test_forgotten_feed_says_so(store: Store) -> None:
 # Opening
 
 
-async def test_migrations_make_the_schema_that_the_code_uses(tmp_path: Path) -> None:
-    fresh = Store(tmp_path / "faces.db")
-    await fresh.open()
-    await fresh.close()
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'faces.db'}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    engine.dispose()
+async def test_migrations_make_the_schema_that_the_code_uses(store: Store) -> None:
+    def differences(connection: sa.Connection) -> list[Any]:
+        options = {"include_name": lambda name, *_: name != "commits"}  # of Postgres alone
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+    assert await store._database.read(differences) == []
 
 
 async def test_opening_again_needs_no_migration(
