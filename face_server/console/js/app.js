@@ -35,7 +35,7 @@ function shell() {
       h("div", { class: "row" },
         button(language === "zh" ? "English" : "中文", { class: "plain little", lang: language === "zh" ? "en" : "zh-CN", onclick: () => choose(language === "zh" ? "en" : "zh") }),
         themeButton(), account)));
-  if (session && !session.open) put(account, iconButton("close", t("session.leave", { name: session.name }), { class: "plain little", onclick: async () => { await api.remove("session"); location.reload(); } }));
+  if (session && !session.open) put(account, iconButton("leave", t("session.leave", { name: session.name }), { class: "plain little", onclick: async () => { await api.remove("session"); location.reload(); } }));
   watchHealth(dot, health);
 }
 
@@ -98,7 +98,7 @@ function signIn(reason) {
     } catch (error) {
       put(trouble, note(explain(error), "bad"));
     }
-  } }, h("h1", {}, t("session.title")), field(t("session.name"), name), field(t("session.password"), password), trouble, h("button", { class: "button primary", type: "submit" }, t("session.enter")));
+  } }, h("div", { class: "brand" }, h("img", { src: "console/icon.svg", alt: "" }), t("brand")), h("h1", {}, t("session.title")), field(t("session.name"), name), field(t("session.password"), password), trouble, h("button", { class: "button primary", type: "submit" }, t("session.enter")));
   if (reason?.code === "no_password") put(trouble, note(explain(reason), "warn"));
   put(document.getElementById("side"));
   put(main, h("div", { class: "page sign-in" }, form));

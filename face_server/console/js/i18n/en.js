@@ -224,6 +224,7 @@ export default {
   "library.counts": "{users} people, {faces} faces",
   "library.new_group": "New group",
   "library.group_name": "Name of the group",
+  "library.group_rule": "Letters, digits, _ and -, at most 48.",
   "library.create": "Create",
   "library.no_groups": "No groups yet",
   "library.no_groups_text": "Make one, then drop a folder of photos on it.",

@@ -224,6 +224,7 @@ export default {
   "library.counts": "{users} 人，{faces} 张人脸",
   "library.new_group": "新建分组",
   "library.group_name": "分组名称",
+  "library.group_rule": "字母、数字、下划线和连字符，最多 48 个字符。",
   "library.create": "创建",
   "library.no_groups": "还没有分组",
   "library.no_groups_text": "新建一个分组，然后把照片文件夹拖进去。",

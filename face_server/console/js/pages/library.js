@@ -50,9 +50,9 @@ function tile(app, one) {
 }
 
 async function newGroup(app, done) {
-  const name = h("input", { class: "input", required: true, maxlength: 128 });
+  const name = h("input", { class: "input", required: true, maxlength: 48, pattern: "[A-Za-z0-9_\\-]+", title: t("library.group_rule") });
   const group = await dialog(t("library.new_group"), (close) => h("form", { class: "stack", onsubmit: (event) => { event.preventDefault(); close(name.value.trim()); } },
-    field(t("library.group_name"), name),
+    field(t("library.group_name"), name), h("p", { class: "quiet small" }, t("library.group_rule")),
     h("div", { class: "actions" }, button(t("cancel"), { onclick: () => close() }), h("button", { class: "button primary", type: "submit" }, t("library.create")))));
   if (!group) return;
   try {

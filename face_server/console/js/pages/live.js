@@ -26,7 +26,7 @@ export async function show(root, { signal }) {
       h("div", { class: "stack" }, h("div", { class: "stage" }, video, over, idle), h("div", { class: "row spread" }, told, stopButton), trouble),
       card(t("live.settings"), h("div", { class: "stack" }, field(t("library.app"), select(t("library.app"), names.map((name) => [name, name]), kept.app, (app) => (kept.app = app))),
         field(t("search.threshold"), threshold()), h("p", { class: "quiet small" }, t("live.privacy"))))),
-    card(t("h5.title"), videoCheck({ signal }), h("p", { class: "quiet small" }, t("h5.page"), " ", h("a", { href: "console/h5.html" }, "console/h5.html"))));
+    card(t("h5.title"), videoCheck({ signal }), h("p", { class: "quiet small after" }, t("h5.page"), " ", h("a", { href: "console/h5.html" }, "console/h5.html"))));
   signal.addEventListener("abort", () => stop());
 
   function threshold() {
@@ -63,7 +63,7 @@ export async function show(root, { signal }) {
       const now = performance.now();
       rate = rate * 0.8 + (1000 / (now - last)) * 0.2;
       last = now;
-      put(told, tag(t("live.rate", { n: number(rate, 1) })), tag(`${number(answer.milliseconds)} ms`), tag(t("try.faces", { n: answer.faces.length })));
+      put(told, tag(t("live.rate", { n: number(rate, 1) })), tag(`${number(answer.milliseconds)} ms`), tag(t(answer.faces.length === 1 ? "try.one_face" : "try.faces", { n: answer.faces.length })));
       await pause(GAP);
     }
   }
