@@ -29,6 +29,7 @@ class Ask:
     any_turn: bool = False
     rules: PictureRules = ANY_PICTURE
     judge: Callable[[Analysis], None] | None = None  # raises for a picture whose faces the vendor refuses
+    then: Callable[[Analysis], None] | None = None  # may be called where the picture is analysed, see Vision.analyze
     portrait: float = 0.0  # so many times the box to be cut out with the first face
     remembered: bool = True  # the faces' tokens can be sent later; False where a vendor's clients never see them
 

@@ -72,7 +72,7 @@ class Looking:
 
     async def _look_at(self, data: bytes, ask: Ask, want: Want) -> Sight:
         task = Task(want, ask.max_faces, any_turn=ask.any_turn, dewater=ask.dewater, portrait=ask.portrait)
-        seen = await self._vision.analyze(data, task)
+        seen = await self._vision.analyze(data, task, ask.then)
         long, short = max(seen.width, seen.height), min(seen.width, seen.height)
         if self._strict and (long > STRICT_LONG or short > STRICT_SHORT):
             raise PictureTooLarge(f"{seen.width}x{seen.height}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, TypeVar
 
@@ -28,8 +28,8 @@ from face_server.faces.looking import Looking, Sight
 from face_server.faces.people import People
 from face_server.faces.scoring import Scorer
 from face_server.index.gallery import Hit
-from face_server.index.registry import Registry
-from face_server.model import Face, Gates, Match, Task, Want
+from face_server.index.registry import Registry, Scan
+from face_server.model import Analysis, Face, Gates, Match, Task, Want
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
 from face_server.store.rows import GroupRef
@@ -43,12 +43,17 @@ PICTURES_OF_A_VIDEO = 4
 PORTRAIT_OF_A_VIDEO = 2.0  # times the box
 
 
-@dataclass(frozen=True, slots=True)
-class Within:
-    """Where a search looks: the faces of these groups, or of these users in them."""
+@dataclass(slots=True)
+class _Search:
+    """A search that begins where the picture is analysed: most pictures show the one face that is sought."""
 
-    groups: list[GroupRef]
-    users: list[int] | None
+    scan: Scan
+    face: Face | None = None
+    hits: list[list[Hit]] = field(default_factory=list)
+
+    def ahead(self, seen: Analysis) -> None:
+        if len(seen.faces) == 1 and seen.faces[0].embedding is not None:
+            self.face, self.hits = seen.faces[0], self.scan(seen.faces[0].embedding[np.newaxis])
 
 
 class FaceService:
@@ -125,29 +130,28 @@ class FaceService:
     # Searching
 
     async def search(self, app: str, ask: Ask, query: Query) -> Found:
-        within = await self._within(app, query)
-        face = await self._one(app, ask, Want.EMBEDDING)
-        return (await self._find(within, (face,), query))[0]
+        search = await self._begin(app, query)
+        face = await self._one(app, replace(ask, then=search.ahead), Want.EMBEDDING)
+        return (await self._find(search, (face,), query))[0]
 
     async def search_many(self, app: str, ask: Ask, query: Query) -> list[Found]:
         """Every face of the picture. Those that fail a gate are left out."""
-        within = await self._within(app, query)
+        search = await self._begin(app, query)
         sight = await self._looking.look(app, ask, ask.want | Want.EMBEDDING | self._wanted(ask.gates))
         passed, _ = _sorted_out(sight.faces, ask.gates)
         if not passed:
             return []
         self._looking.remember(app, sight, passed)
-        return await self._find(within, passed, query)
+        return await self._find(search, passed, query)
 
-    async def _within(self, app: str, query: Query) -> Within:
+    async def _begin(self, app: str, query: Query) -> _Search:
         groups = await self._store.groups(app, query.groups)
         self._refuse_other_model(groups)
         users = None if query.user is None else await self._store.user_ids(groups, query.user)
-        return Within(groups, users)
+        return _Search(await self._registry.scan(groups, query.most, users))
 
-    async def _find(self, within: Within, faces: Sequence[Face], query: Query) -> list[Found]:
-        vectors = np.stack([embedding(face) for face in faces])
-        hits = await self._registry.search(within.groups, vectors, query.most, within.users)
+    async def _find(self, search: _Search, faces: Sequence[Face], query: Query) -> list[Found]:
+        hits = await self._hits(search, faces)
         good = [self._good(found, query.threshold) for found in hits]
         ids = sorted({hit.user_id for found in good for hit, _ in found})
         people = await self._store.users_by_id(ids) if ids else {}
@@ -161,6 +165,12 @@ class FaceService:
             matches.sort(key=lambda match: (-match.score, match.group, match.user))
             found.append(Found(face, tuple(matches[: query.most])))
         return found
+
+    async def _hits(self, search: _Search, faces: Sequence[Face]) -> list[list[Hit]]:
+        if len(faces) == 1 and faces[0] is search.face:
+            return search.hits
+        vectors = np.stack([embedding(face) for face in faces])
+        return await self._paid(lambda: search.scan(vectors))
 
     def _good(self, hits: Sequence[Hit], threshold: float) -> list[tuple[Hit, float]]:
         scores = self._scores(np.array([hit.cosine for hit in hits], np.float32))

@@ -19,6 +19,7 @@ from face_server.store.database import Columns
 from face_server.store.reading import Reading
 from face_server.store.rows import Change, GroupRef, Write
 
+Scan = Callable[[Vectors], list[list[Hit]]]
 Run = Callable[[Callable[[], list[list[Hit]]]], Coroutine[Any, Any, list[list[Hit]]]]
 
 
@@ -62,16 +63,21 @@ class Registry:
     ) -> list[list[Hit]]:
         """For each query the `limit` nearest users, each with its best face; a user of two groups comes twice.
         Everything that was written when the groups were read is found."""
+        scan = await self.scan(groups, limit, users)
+        return await self._run(lambda: scan(queries))
+
+    async def scan(self, groups: Sequence[GroupRef], limit: int, users: Sequence[int] | None = None) -> Scan:
+        """The search as a function for a thread that has the vectors; its galleries are in memory now."""
         galleries = [await self._gallery(group) for group in groups]
 
-        def scan() -> list[list[Hit]]:
+        def scan(queries: Vectors) -> list[list[Hit]]:
             found = [gallery.search(queries, limit, users) for gallery in galleries]
             if len(found) == 1:
                 return found[0]
             merged = ([hit for hits in found for hit in hits[n]] for n in range(len(queries)))
             return [sorted(hits, key=lambda hit: -hit.cosine)[:limit] for hits in merged]
 
-        return await self._run(scan)
+        return scan
 
     async def applied(self, write: Write) -> None:
         """Return when the galleries in memory have come to this write."""

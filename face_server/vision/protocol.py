@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,9 @@ class VisionInfo:
     calibration: tuple[tuple[float, float], ...]  # knots (cosine, score 0..100) of the embedder, rising in both
 
 
+Then = Callable[[Analysis], None]
+
+
 class Vision(Protocol):
     @property
     def info(self) -> VisionInfo: ...
@@ -24,8 +28,9 @@ class Vision(Protocol):
     @property
     def ready(self) -> bool: ...
 
-    async def analyze(self, picture: bytes, task: Task) -> Analysis:
-        """Decode, detect and compute what the task wants.
+    async def analyze(self, picture: bytes, task: Task, then: Then | None = None) -> Analysis:
+        """Decode, detect and compute what the task wants. `then` may be called with the analysis, in the thread that
+        made it: what is ready when the answer comes need not queue again. It must not raise.
 
         Raises BadPicture, PictureTooLarge, Busy(stage), Cancelled. No face at all is an answer (an empty tuple), not an
         error. The deadline and the cancellation of `request.current` are honoured before, inside and between stages.

@@ -79,7 +79,7 @@ class Eyes:
         self.sights[picture], self.delays[picture] = seen, delay
         return Picture(picture)
 
-    async def analyze(self, picture: bytes, task: Task) -> Analysis:
+    async def analyze(self, picture: bytes, task: Task, then: object = None) -> Analysis:
         self.tasks.append(task)
         await asyncio.sleep(self.delays.get(picture, 0.0))
         if task.spot:  # the picture may be the stored part of another one
