@@ -171,8 +171,14 @@ async def test_the_library(visit: Visit, photos: Path, tmp_path: Path) -> None:
 
 
 async def test_the_server_and_its_settings(visit: Visit) -> None:
+    async with httpx.AsyncClient(base_url=visit.url) as http:
+        refused = (await http.post("/face-api/v3/face/detect?appid=default", json={"image_type": "BASE64"})).json()
     await visit.go("server")
     await expect(visit.page.locator(".numbers")).to_be_visible()
+    await visit.page.get_by_role("button", name=str(refused["log_id"])).click()
+    story = visit.page.locator("section", has=visit.page.locator("form")).locator("dl")
+    await expect(story).to_contain_text("/face-api/v3/face/detect")
+    await expect(story).to_contain_text(str(refused["error_code"]))
     await visit.in_order()
     await visit.go("settings")
     await expect(visit.page.get_by_text("FACE_PORT")).to_be_visible()

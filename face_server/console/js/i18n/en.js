@@ -329,6 +329,7 @@ export default {
   "server.executions": "Runs",
   "server.rows": "Rows",
   "server.batch_mean": "Rows a run",
+  "server.sizes": "Size: runs",
   "server.no_batches": "No model ran yet.",
   "server.refused": "Refused:",
   "server.galleries": "Galleries in memory",

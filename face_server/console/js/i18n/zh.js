@@ -329,6 +329,7 @@ export default {
   "server.executions": "执行次数",
   "server.rows": "行数",
   "server.batch_mean": "平均批大小",
+  "server.sizes": "批大小：次数",
   "server.no_batches": "模型尚未运行。",
   "server.refused": "已拒绝：",
   "server.galleries": "内存中的人脸库",

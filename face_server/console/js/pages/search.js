@@ -92,7 +92,7 @@ export async function show(root, { signal }) {
     };
     const input = h("input", { type: "range", min: 0, max: 100, step: 1, value: kept.threshold, "aria-label": t("search.threshold"), oninput: () => { kept.threshold = Number(input.value); tell(); changed(); } });
     tell();
-    const quick = calibration?.far.map(({ rate: far, score }) => button(`${t("search.far")} ${far}: ${number(score)}`, { class: "little", onclick: () => { input.value = score; input.dispatchEvent(new Event("input")); } })) ?? [];
+    const quick = calibration?.far.map(({ rate: far, score }) => button(`${number(score)} · ${t("search.far")} ${far}`, { class: "little", onclick: () => { input.value = score; input.dispatchEvent(new Event("input")); } })) ?? [];
     return h("div", { class: "stack tight" }, h("div", { class: "slider" }, input, value), rate, h("div", { class: "row" }, quick));
   }
 }

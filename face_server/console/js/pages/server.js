@@ -1,7 +1,7 @@
 // What the server does right now, what went wrong last, and the story of one request.
 
 import * as api from "../api.js";
-import { bytes, count, number, percent, t, time } from "../i18n.js";
+import { bytes, count, number, oneIn, t, time } from "../i18n.js";
 import { h, put, s } from "../ui/dom.js";
 import { stageName } from "../ui/face.js";
 import { button, card, empty, explain, facts, field, head, note, skeleton, table, tag } from "../ui/parts.js";
@@ -37,7 +37,7 @@ export async function show(root, { signal }) {
     if (before) rates.push(((total - before.total) * 1000) / (at - before.at));
     if (rates.length > KEPT) rates.shift();
     before = { total, requests: found.requests, at };
-    put(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), h("div", { class: "halves" }, latency(found), h("div", { class: "stack" }, batches(found), galleries(found), space(found, about))));
+    replace(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), h("div", { class: "halves" }, latency(found), h("div", { class: "stack" }, batches(found), galleries(found), space(found, about))));
   }
   async function watch() {
     while (!signal.aborted) {
@@ -50,6 +50,16 @@ export async function show(root, { signal }) {
   }
   put(now, skeleton(120), skeleton(200));
   watch().catch((error) => !signal.aborted && put(now, note(explain(error), "bad")));
+}
+
+// New numbers in the same places: whoever had moved a table to the side, or stood on it, still does.
+function replace(place, ...children) {
+  const tables = () => [...place.querySelectorAll(".scroll")];
+  const moved = tables().map((one) => one.scrollLeft);
+  const stood = tables().indexOf(document.activeElement);
+  put(place, ...children);
+  tables().forEach((one, index) => (one.scrollLeft = moved[index] ?? 0));
+  if (stood >= 0) tables()[stood]?.focus({ preventScroll: true });
 }
 
 function byDialect(now, before, seconds) {
@@ -80,9 +90,9 @@ function spark(values) {
   if (values.length < 2) return h("p", { class: "quiet small" }, t("server.collecting"));
   const top = Math.max(1, ...values);
   const points = values.map((value, index) => `${(index / (values.length - 1)) * 600} ${110 - (value / top) * 100}`);
-  return h("div", {}, s("svg", { class: "spark", viewBox: "0 0 600 112", preserveAspectRatio: "none", role: "img", "aria-label": t("server.rate_label", { now: number(values.at(-1), 1), most: number(top, 1) }) },
+  return h("div", {}, s("svg", { class: "spark", viewBox: "0 0 600 112", preserveAspectRatio: "none", role: "img", "aria-label": t("server.rate_label", { now: number(values.at(-1), 1), most: number(Math.max(...values), 1) }) },
     s("path", { class: "under", d: `M0 110L${points.join("L")}L600 110Z` }), s("path", { d: `M${points.join("L")}` })),
-  h("p", { class: "quiet small" }, t("server.most", { n: number(top, 1) })));
+  h("p", { class: "quiet small" }, t("server.most", { n: number(Math.max(...values), 1) })));
 }
 
 function requests(found, speeds) {
@@ -109,8 +119,8 @@ function latency(found) {
 }
 
 function batches(found) {
-  return card(t("server.batches"), found.batches.length ? table([[t("server.model")], [t("server.executions"), "n"], [t("server.rows"), "n"], [t("server.batch_mean"), "n"]],
-    found.batches.map((one) => [one.model, count(one.executions), count(one.rows), number(one.mean, 2)])) : h("p", { class: "quiet" }, t("server.no_batches")),
+  return card(t("server.batches"), found.batches.length ? table([[t("server.model")], [t("server.executions"), "n"], [t("server.rows"), "n"], [t("server.batch_mean"), "n"], [t("server.sizes"), "wide"]],
+    found.batches.map((one) => [one.model, count(one.executions), count(one.rows), number(one.mean, 2), h("span", { class: "quiet small" }, one.sizes.map((size) => `${count(size.most)}: ${count(size.count)}`).join(", "))])) : h("p", { class: "quiet" }, t("server.no_batches")),
   found.refused.length > 0 && h("div", { class: "row" }, h("span", { class: "quiet small" }, t("server.refused")), found.refused.map((one) => tag(`${one.reason} · ${count(one.count)}`, "warn"))));
 }
 
@@ -128,7 +138,7 @@ function space(found, { pack }) {
 
 export function accuracy(pack) {
   if (!pack.calibration) return note(t("server.no_calibration"));
-  return table([[t("accuracy.rate")], [t("accuracy.score"), "n"], [t("compare.cosine"), "n"]], pack.calibration.far.map((one) => [one.rate >= 0.001 ? percent(one.rate, 1) : String(one.rate), number(one.score), number(one.cosine, 4)]));
+  return table([[t("accuracy.rate")], [t("accuracy.score"), "n"], [t("compare.cosine"), "n"]], pack.calibration.far.map((one) => [oneIn(one.rate), number(one.score), number(one.cosine, 4)]));
 }
 
 function failures(items, tell) {
