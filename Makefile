@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # pip compiles what it installs; an editable package is not copied, so it is compiled here: the first start is quick too.
 COMPILE := $(BIN)/python -m compileall -q face_server
 
-.PHONY: run test conformance lint fmt bench lock clean
+.PHONY: run test conformance lint fmt bench archs lock clean
 run: $(VENV)/.installed-$(EXTRA)
 	@exec $(BIN)/face-server serve
 
@@ -33,6 +33,12 @@ fmt: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m scripts.bench
+
+# Fetches the GPU wheel that pyproject.toml pins (280 MB) and fails when it has no code for the P4 any more.
+archs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/wheels \
+		"$$(sed -n 's/^gpu = \["\(onnxruntime-gpu\)\[[^]]*\]\([^"]*\)".*/\1\2/p' pyproject.toml)"
+	$(BIN)/python -m scripts.wheel_archs build/wheels/onnxruntime_gpu-*.whl --need sm_61
 
 # One lock file for all of it; the GPU wheels are pinned by their extras in pyproject.toml.
 lock: $(VENV)/.installed-dev
