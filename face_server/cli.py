@@ -8,9 +8,11 @@ import sys
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
+from typer.main import get_command
 
 from face_server import __version__
 
@@ -19,7 +21,6 @@ app = typer.Typer(
     help="A self-hosted face recognition server that speaks the APIs of five vendors.",
     epilog="Every setting is an environment variable FACE_*, or a line of the TOML file that FACE_CONFIG names.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -53,7 +54,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
     except (FaceError, ValueError, OSError, serving.CannotListen) as error:
         _refuse(error)
     parts = server.state.parts
-    raise typer.Exit(serving.run(server, listener, ready=lambda: parts.tell(listener), draining=parts.lanes.close))
+    raise typer.Exit(serving.run(server, listener, ready=lambda: parts.tell(listener), draining=parts.drain))
 
 
 def _prepare(folder: Path) -> None:
@@ -72,27 +73,37 @@ def _refuse(error: Exception) -> NoReturn:
 
 
 # Each word has a module of its name with a Typer `app`; none is loaded before it is needed.
-_GROUPS = {
+_WORDS = {
     "admin": "Give passwords to people who administer the server.",
     "apps": "Create, list, rotate and delete apps with their keys and secrets.",
     "db": "Migrate the database's schema; copy a library from SQLite to Postgres.",
+    "groups": "List, add and delete groups of a running server.",
     "import": "Bring people from a folder, a table or another deployment.",
     "export": "Write the people of an app to a folder that import reads.",
+    "worker": "Look at pictures for the servers that share a Redis.",
+    "jobs": "List, start, follow and cancel the jobs of a running server.",
     "models": "List, install, verify and calibrate packs of models.",
+    "people": "List, show, add, find, change and delete people of a running server.",
+    "top": "Watch a running server in the terminal.",
+    "try": "Look at photos: every face with all that the models tell.",
 }
 
 
-def _add_group(word: str, help_: str) -> None:
-    def run(context: typer.Context) -> None:
-        module = f"{word}_" if iskeyword(word) else word
-        import_module(f"face_server.commands.{module}").app(context.args, prog_name=f"face-server {word}")
+class _Word(TyperCommand):
+    """Stands for the commands of a module, which is loaded when the word is said or completed."""
 
-    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(word, help=help_, add_help_option=False, context_settings=settings)(run)
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        module = f"{self.name}_" if iskeyword(str(self.name)) else self.name
+        real = get_command(import_module(f"face_server.commands.{module}").app)
+        return real.make_context(info_name, args, parent=parent, **extra)
 
 
-for _word, _help in _GROUPS.items():
-    _add_group(_word, _help)
+def _add_word(word: str, help_: str) -> None:
+    app.command(word, cls=_Word, help=help_, add_help_option=False)(lambda: None)
+
+
+for _word, _help in _WORDS.items():
+    _add_word(_word, _help)
 
 
 @app.command()

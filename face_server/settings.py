@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: SecretStr = SecretStr("")  # postgresql://...; empty: SQLite in data_dir
     database_connections: int = Field(default=10, ge=2, le=500)  # of this server to Postgres, at most
+    redis_url: SecretStr = SecretStr("")  # redis://...: pictures are looked at by `face-server worker` processes
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "text"
     time_zone: str = "Asia/Shanghai"  # of the times on the wire
@@ -95,6 +96,17 @@ class Settings(BaseSettings):
             raise ValueError("an address that begins with postgresql:// is expected")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("an address that begins with redis://, rediss:// or unix:// is expected")
+        return value
+
+    @property
+    def redis(self) -> str:
+        return self.redis_url.get_secret_value()
+
     @property
     def database(self) -> Path | str:
         """The file of SQLite, or the address of Postgres."""
@@ -115,7 +127,7 @@ class Settings(BaseSettings):
 
 
 # Read by other parts of the project, not by the server itself.
-_OTHER_NAMES = {"FACE_CONFIG", "FACE_CORPUS", "FACE_SHARED"}
+_OTHER_NAMES = {"FACE_ADMIN_PASSWORD", "FACE_CONFIG", "FACE_CORPUS", "FACE_SHARED"}
 
 
 def load_settings(**overrides: object) -> Settings:

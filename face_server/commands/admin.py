@@ -16,7 +16,9 @@ from face_server.errors import FaceError
 from face_server.settings import load_settings
 from face_server.store.store import Store
 
-app = typer.Typer(no_args_is_help=True, help="People who administer the server: give them passwords.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="People who administer the server: give them passwords."
+)
 
 
 @app.callback()

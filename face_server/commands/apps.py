@@ -25,7 +25,9 @@ from face_server.store.store import Store
 T = TypeVar("T")
 HOUR = 3600
 
-app = typer.Typer(no_args_is_help=True, help="Apps with their keys and secrets: create, list, rotate, delete.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Apps with their keys and secrets: create, list, rotate, delete."
+)
 WIDTH = 140  # of the list, also where nobody knows how wide the screen is: keys are copied from it
 
 out = Console(soft_wrap=True, highlight=False, markup=False)

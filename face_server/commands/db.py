@@ -21,7 +21,9 @@ from face_server.store.database import database_at
 
 TARGET = "FACE_DATABASE_URL"
 
-app = typer.Typer(no_args_is_help=True, help="The database: migrate its schema, copy a library to Postgres.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The database: migrate its schema, copy a library to Postgres."
+)
 out = Console(soft_wrap=True, highlight=False, markup=False)
 err = Console(stderr=True)
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 CARD = "MODEL_CARD.md"
 
-app = typer.Typer(no_args_is_help=True, help="Packs of models: list, install, verify, info, calibrate.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Packs of models: list, install, verify, info, calibrate."
+)
 out = Console()
 err = Console(stderr=True)
 

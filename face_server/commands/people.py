@@ -1,0 +1,169 @@
+"""`face-server people`: who is in a group, and whom a photo shows, by a running server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from face_server.commands import remote
+from face_server.commands.remote import Account, App, Json, Password, Server, Url, Yes
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="People of a running server: list, show, add, find, change, delete.",
+)
+
+Group = Annotated[str, typer.Argument(help="the group's name")]
+User = Annotated[str, typer.Argument(help="the person's id")]
+Photo = Annotated[Path, typer.Argument(help="a photo", exists=True, dir_okay=False)]
+COLUMNS = ("user", "info", "faces", "created", "updated", "deletion")
+
+
+@app.command("list")
+def list_people(
+    group: Group,
+    library: App = "default",
+    prefix: Annotated[str, typer.Option(help="only ids that begin so")] = "",
+    most: Annotated[int | None, typer.Option(min=1, help="stop after so many", show_default=False)] = None,
+    url: Url = "",
+    name: Account = "admin",
+    password: Password = "",
+    as_json: Json = False,
+) -> None:
+    """The people of a group in order of registration."""
+    query = {"app": library, "group": group, "prefix": prefix}
+    found = remote.run(url, name, password, lambda ask: list(ask.all("/users", most, **query)))
+    remote.show(found, as_json, *COLUMNS)
+
+
+@app.command()
+def show(
+    group: Group,
+    user: User,
+    library: App = "default",
+    url: Url = "",
+    name: Account = "admin",
+    password: Password = "",
+    as_json: Json = False,
+) -> None:
+    """One person with all faces, and in which groups there is one of this id."""
+    query = {"app": library, "group": group, "user": user}
+
+    def work(ask: Server) -> dict[str, Any]:
+        return {**ask("GET", "/user", **query), "faces": ask("GET", "/faces", **query)["items"]}
+
+    person = remote.run(url, name, password, work)
+    if as_json:
+        remote.print_json(person)
+        return
+    remote.out.print(f"{person['user']}  {person['info']}  in {', '.join(person['groups'])}")
+    remote.show(person["faces"], False, "face_id", "token", "picture", "created", "deletion")
+
+
+@app.command()
+def add(
+    group: Group,
+    user: User,
+    photos: Annotated[list[Path], typer.Argument(help="photos of this person", exists=True, dir_okay=False)],
+    info: Annotated[str, typer.Option(help="what is noted about the person")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="instead of the faces that are there")] = False,
+    quality: Annotated[str, typer.Option(help="NONE, LOW, NORMAL or HIGH: refuse photos below it")] = "NONE",
+    liveness: Annotated[str, typer.Option(help="NONE, LOW, NORMAL or HIGH: the same for liveness")] = "NONE",
+    library: App = "default",
+    url: Url = "",
+    name: Account = "admin",
+    password: Password = "",
+    as_json: Json = False,
+) -> None:
+    """Register the largest face of each photo. Group and person are made on the way."""
+    query = {"app": library, "group": group, "user": user, "quality": quality.upper(), "liveness": liveness.upper()}
+    if info:
+        query["info"] = info
+
+    def work(ask: Server) -> list[Any]:
+        modes = ["replace" if replace and not number else "append" for number in range(len(photos))]
+        pairs = zip(photos, modes, strict=True)
+        return [ask("POST", "/faces", photo.read_bytes(), **query, mode=mode) for photo, mode in pairs]
+
+    remote.show(remote.run(url, name, password, work), as_json, "user", "group", "face_id", "token")
+
+
+@app.command()
+def find(
+    photo: Photo,
+    group: Annotated[list[str] | None, typer.Option("--group", help="where to look; without: everywhere")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=100, help="the lowest score that counts")] = 80,
+    library: App = "default",
+    url: Url = "",
+    name: Account = "admin",
+    password: Password = "",
+    as_json: Json = False,
+) -> None:
+    """Whom each face of a photo shows. Exit code 1 when it is nobody."""
+    query = {"app": library, "group": group or None, "threshold": threshold, "candidates": 5}
+    found = remote.run(url, name, password, lambda ask: ask("POST", "/search", photo.read_bytes(), **query))
+    hits = [
+        {"face": number, **candidate}
+        for number, face in enumerate(found["faces"], 1)
+        for candidate in face["candidates"]
+    ]
+    if as_json:
+        remote.print_json(found)
+    else:
+        remote.out.print(f"{len(found['faces'])} faces, {len(hits)} hits")
+        remote.show(hits, False, "face", "group", "user", "info", "score")
+    if not hits:
+        raise typer.Exit(remote.REFUSED)
+
+
+@app.command()
+def note(
+    group: Group,
+    user: User,
+    info: Annotated[str, typer.Argument(help="what is noted from now on")],
+    library: App = "default",
+    url: Url = "",
+    name: Account = "admin",
+    password: Password = "",
+    as_json: Json = False,
+) -> None:
+    """Change what is noted about a person."""
+    body = {"app": library, "group": group, "user": user, "info": info}
+    remote.show([remote.run(url, name, password, lambda ask: ask("PATCH", "/users", body))], as_json, *COLUMNS)
+
+
+@app.command()
+def copy(
+    user: User,
+    source: Annotated[str, typer.Argument(help="from this group")],
+    target: Annotated[str, typer.Argument(help="to this group")],
+    library: App = "default",
+    url: Url = "",
+    name: Account = "admin",
+    password: Password = "",
+    as_json: Json = False,
+) -> None:
+    """Copy a person to another group."""
+    body = {"app": library, "user": user, "source": source, "target": target}
+    remote.show([remote.run(url, name, password, lambda ask: ask("POST", "/users/copy", body))], as_json, *COLUMNS)
+
+
+@app.command()
+def delete(
+    group: Group,
+    user: User,
+    library: App = "default",
+    yes: Yes = False,
+    url: Url = "",
+    name: Account = "admin",
+    password: Password = "",
+    as_json: Json = False,
+) -> None:
+    """Delete a person. It begins in ten seconds; `face-server jobs cancel` takes it back until then."""
+    remote.confirm(f"Delete {user} from {group}?", yes)
+    query = {"app": library, "group": group, "user": user}
+    job = remote.run(url, name, password, lambda ask: ask("DELETE", "/users", **query))
+    remote.show([job], as_json, "id", "kind", "what", "state", "starts")
