@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -18,11 +16,12 @@ from face_server.admin.about import PackFacts, Role
 from face_server.admin.api import Admin, Deployment
 from face_server.admin.server import Sources
 from face_server.admin.stories import Stories
+from face_server.bus import link, wire
+from face_server.bus.remote import RemoteVision
 from face_server.dialects import baidu, baidu_cloud, cloudwalk, enn, facebox, sid
-from face_server.engine.batcher import BatchedModel, DirectModel, make_model
 from face_server.engine.lanes import Lanes
 from face_server.engine.session import choose_device
-from face_server.errors import Stage
+from face_server.engine.width import cores, usual_width
 from face_server.faces.access import Access
 from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
@@ -39,15 +38,17 @@ from face_server.ops.serving import is_public
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
 from face_server.store.rows import Quota
+from face_server.store.shared_tokens import SharedTokens
 from face_server.store.store import Store
 from face_server.store.tokens import TokenCache
-from face_server.vision.analyzer import Analyzer, Limits
+from face_server.vision import offline
 from face_server.vision.local import LocalVision
-from face_server.vision.packs import Pack, find_pack
-from face_server.vision.protocol import VisionInfo
+from face_server.vision.opened import Opened
+from face_server.vision.opened import info as pack_info
+from face_server.vision.packs import find_pack
 
 MB = 2**20
-GPU_BATCH = 32
+LANES_BESIDE_WORKERS = 2  # for searches, and for cutting pictures
 
 DIALECTS = (baidu, baidu_cloud, cloudwalk, enn, facebox, sid)
 
@@ -59,27 +60,29 @@ log = logging.getLogger(__name__)
 class Parts:
     """Everything a running server consists of; made on start, closed in the opposite order on stop."""
 
-    vision: LocalVision
+    vision: LocalVision | RemoteVision
     registry: Registry
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.stories = Stories()
-        self.device = choose_device(settings.device)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.max_batch = settings.max_batch or (1 if self.device == "cpu" else GPU_BATCH)
-        # In front of a GPU most lanes wait for a batch, so it takes more of them than cores to fill one.
-        usual = cores if self.device == "cpu" else max(2 * cores, self.max_batch)
+        self.device = "workers" if settings.redis else choose_device(settings.device)
+        self.max_batch, usual = usual_width(self.device, settings.max_batch)
+        usual = min(LANES_BESIDE_WORKERS, cores()) if settings.redis else usual
         self.lanes = Lanes(settings.lanes or usual, queue_bytes=settings.queue_mb * MB, meter=self.metrics)
-        self.models: dict[Path, DirectModel | BatchedModel] = {}
+        self.models: Opened | None = None  # None: the workers have them
         self.pack = find_pack(settings.pack, settings.models_dir or settings.data_dir / "models")
         self.store = Store(
             settings.database,
             Quota(settings.groups_per_app, settings.faces_per_app, settings.faces_per_group),
             settings.database_connections,
         )
-        self.tokens = TokenCache(settings.data_dir, settings.token_minutes, settings.token_cache_mb)
+        self.tokens: TokenCache | SharedTokens = TokenCache(
+            settings.data_dir, settings.token_minutes, settings.token_cache_mb
+        )
+        if settings.redis:
+            self.tokens = SharedTokens(settings.redis, settings.token_minutes, settings.token_cache_mb)
         self.blobs = Blobs(settings.data_dir / "pictures")
         self.access = Access(self.store.access, enforced=settings.auth == "apps")
         self.open = False
@@ -91,7 +94,8 @@ class Parts:
             self.lanes.start()
             stack.callback(self.lanes.close)
             stack.push_async_callback(self.store.close)
-            _, self.vision = await asyncio.gather(self.store.open(), asyncio.to_thread(self._vision, self.pack))
+            look = self._remote_vision if self.settings.redis else self._local_vision
+            _, self.vision = await asyncio.gather(self.store.open(), look(stack))
             await self.access.open()
             stack.push_async_callback(self.access.close)
             self.registry = self._registry()
@@ -129,41 +133,33 @@ class Parts:
         snapshots = Snapshots(self.settings.data_dir / "galleries", info.embedding_id, info.dimensions)
         return Registry(self.store, scan, info.dimensions, snapshots)
 
-    def _vision(self, pack: Pack) -> LocalVision:
-        models = {
-            name: [self._model(name, file, half=bool(role.parameters.get("fp16"))) for file in role.files]
-            for name, role in pack.roles.items()
-        }
-        limits = Limits(self.settings.max_picture_pixels, square_input=self.max_batch > 1)
-        analyzer = Analyzer(pack.roles, models, limits)
-        embed = pack.roles.get("embed")
-        calibration = embed.calibration if embed else None
-        knots = tuple(zip(calibration.raw, calibration.score, strict=True)) if calibration else ()
-        info = VisionInfo(pack.name, analyzer.capabilities, pack.embedding_id, analyzer.dimensions, knots)
-        return LocalVision(analyzer, self.lanes, info)
+    async def _local_vision(self, _: AsyncExitStack) -> LocalVision:
+        most = self.settings.max_picture_pixels
+        self.models = await asyncio.to_thread(
+            Opened, self.pack, self.device, max_batch=self.max_batch, max_pixels=most, meter=self.metrics
+        )
+        return LocalVision(self.models.analyzer, self.lanes, self.models.info)
 
-    def _model(self, role: str, file: Path, *, half: bool) -> DirectModel | BatchedModel:
-        """Roles that name the same file share one model."""
-        if file not in self.models:
-            stage = {"detect": Stage.DETECT, "embed": Stage.EMBED, "liveness": Stage.LIVENESS}.get(
-                role, Stage.ATTRIBUTES
-            )
-            self.models[file] = make_model(
-                file.stem,
-                file.read_bytes(),
-                device=self.device,
-                max_batch=self.max_batch,
-                stage=stage,
-                half=half,
-                meter=self.metrics,
-            )
-        return self.models[file]
+    async def _remote_vision(self, stack: AsyncExitStack) -> RemoteVision:
+        url, digest = self.settings.redis, wire.digest(self.pack)
+        info = await link.learn(url, digest)
+        if info is None:  # before the first worker: the models are asked once and let go
+            info = await asyncio.to_thread(lambda: pack_info(self.pack, offline.analyzer(self.pack)))
+        vision = RemoteVision(url, digest, info, queue_bytes=self.settings.queue_mb * MB)
+        stack.push_async_callback(vision.close)
+        await vision.start()
+        return vision
 
     def _gauges(self) -> None:
         gauge = self.metrics.gauge
         gauge("face_queue_length", "Work that waits for a lane", lambda: self.lanes.length)
         gauge("face_lanes", "Lanes there should be", lambda: self.lanes.count)
         gauge("face_lanes_alive", "Lanes that work", lambda: self.lanes.alive)
+        if isinstance(vision := self.vision, RemoteVision):
+            gauge("face_bus_waiting", "Pictures that wait here for their turn", lambda: vision.length)
+            gauge("face_bus_away", "Pictures of this server that workers have or will get", lambda: vision.away)
+            gauge("face_workers", "Workers that live", lambda: vision.workers)
+            gauge("face_worker_lanes", "Lanes of these workers", lambda: vision.lanes)
         gauge("face_galleries", "Galleries in memory", lambda: len(self.registry.galleries))
         gauge("face_gallery_faces", "Faces in these galleries", lambda: sum(map(len, self.registry.galleries)))
 
@@ -207,7 +203,18 @@ class Parts:
 
     @property
     def models_ready(self) -> bool:
-        return bool(self.models) and all(model.ready for model in self.models.values())
+        """Here, or in a worker."""
+        return self.models.ready if self.models else self.open and self.vision.ready
+
+    async def admit(self) -> None:
+        """Raise now what a picture would be refused with later."""
+        await (self.vision.admit() if isinstance(self.vision, RemoteVision) else self.lanes.admit())
+
+    def drain(self) -> None:
+        """Refuse what waits."""
+        self.lanes.close()
+        if isinstance(self.vision, RemoteVision):
+            self.vision.drain()
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -248,7 +255,7 @@ def create_app(settings: Settings) -> FastAPI:
                 RequestScope,
                 deadline_seconds=settings.deadline_ms / 1000,
                 ended=ended,
-                admit=parts.lanes.admit,
+                admit=parts.admit,
             ),
             Middleware(Direct, handlers=short_ways),
         ],

@@ -12,12 +12,13 @@ from face_server.errors import FeatureGone, ModelMissing, NoFace, OtherModel, Pi
 from face_server.faces.asks import Ask
 from face_server.faces.fetch import Fetcher
 from face_server.model import Address, Box, Face, Feature, FloatArray, Landmarks, Picture, Spot, Task, Token, Want
+from face_server.request import current
 from face_server.settings import Settings
 from face_server.store import spots
 from face_server.store.blobs import Blobs
 from face_server.store.spots import Record
 from face_server.store.store import Store
-from face_server.store.tokens import TokenCache
+from face_server.store.tokens import Tokens
 from face_server.vision.protocol import Vision
 
 STRICT_LONG, STRICT_SHORT = 1920, 1080
@@ -41,7 +42,7 @@ class Known:
 
 
 class Looking:
-    def __init__(self, vision: Vision, store: Store, tokens: TokenCache, blobs: Blobs, settings: Settings) -> None:
+    def __init__(self, vision: Vision, store: Store, tokens: Tokens, blobs: Blobs, settings: Settings) -> None:
         self._vision, self._store, self._tokens, self._blobs = vision, store, tokens, blobs
         self._fetch = Fetcher(settings)
         self._strict = settings.strict_picture_size
@@ -50,6 +51,8 @@ class Looking:
         """At least one face, or an error. `want` goes beyond what the caller asked for."""
         if Want.EMBEDDING in want and Want.EMBEDDING not in self._vision.info.capabilities:
             raise ModelMissing("embed")
+        if (request := current.get()) is not None:
+            request.app = app
         match ask.probe:
             case Picture() | Address():
                 return await self._look_at(await self.picture(ask), ask, want)

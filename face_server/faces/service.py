@@ -34,7 +34,7 @@ from face_server.settings import Settings
 from face_server.store.blobs import Blobs
 from face_server.store.rows import GroupRef
 from face_server.store.store import Store
-from face_server.store.tokens import TokenCache
+from face_server.store.tokens import Tokens
 from face_server.vision import portrait
 from face_server.vision.protocol import Vision, VisionInfo
 
@@ -62,7 +62,7 @@ class FaceService:
         vision: Vision,
         registry: Registry,
         store: Store,
-        tokens: TokenCache,
+        tokens: Tokens,
         blobs: Blobs,
         lanes: Lanes,
         settings: Settings,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Protocol
 
 from face_server.errors import Busy, Stage
 from face_server.store.segments import Place, Segments
@@ -49,6 +50,14 @@ def forget_app(folder: Path, app: str) -> None:
     if path.exists():
         with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as index:
             index.execute("DELETE FROM tokens WHERE app = ?", (app,))
+
+
+class Tokens(Protocol):
+    """What the core knows of the cache, whether this server has it alone or shares it with others."""
+
+    def put(self, app: str, picture: bytes, faces: Iterable[tuple[str, bytes]]) -> None: ...
+
+    async def get(self, app: str, token: str) -> tuple[bytes, bytes] | None: ...
 
 
 class TokenCache:

@@ -8,12 +8,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "face_server"
 
-ROOMS = ("admin", "dialects", "transfer", "faces", "vision", "engine", "index", "store", "ops")
+ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops")
 ALLOWED = {
     "admin": {"faces", "store"},
     "dialects": {"faces"},
     "transfer": {"faces", "store", "vision"},
     "faces": {"vision", "engine", "index", "store"},
+    "bus": {"vision"},
     "vision": {"engine"},
     "engine": set(),
     "index": {"engine", "store"},
@@ -23,6 +24,7 @@ ALLOWED = {
 FOREIGN = {
     "admin": {"sqlalchemy", "onnxruntime", "faiss"},
     "faces": {"fastapi", "starlette", "uvicorn", "json", "orjson"},
+    "bus": {"sqlalchemy", "fastapi", "starlette", "cv2", "onnxruntime"},
     "vision": {"sqlalchemy", "fastapi", "starlette"},
     "engine": {"sqlalchemy", "fastapi", "starlette", "cv2"},
     "index": {"fastapi", "starlette"},

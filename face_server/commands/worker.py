@@ -1,0 +1,82 @@
+"""`face-server worker`: looks at pictures for the servers that share a Redis, until it is told to end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import SecretStr
+from redis.exceptions import RedisError
+
+from face_server.errors import FaceError
+from face_server.settings import Settings, load_settings
+
+app = typer.Typer(add_completion=False)
+
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...: FACE_DEVICE, or auto.", show_default=False)]
+Count = Annotated[
+    int | None, typer.Option("--lanes", min=1, help="Pictures at once: FACE_LANES, or by device.", show_default=False)
+]
+Address = Annotated[str | None, typer.Option("--redis", help="redis://...: FACE_REDIS_URL.", show_default=False)]
+ModelsDir = Annotated[
+    Path | None, typer.Option("--models-dir", help="Where installed packs are: FACE_MODELS_DIR.", show_default=False)
+]
+
+
+@app.command()
+def worker(device: Device = None, lanes: Count = None, redis: Address = None, models_dir: ModelsDir = None) -> None:
+    """Look at pictures for the servers that share a Redis."""
+    given = {"device": device, "lanes": lanes, "models_dir": models_dir}
+    given["redis_url"] = None if redis is None else SecretStr(redis)  # type: ignore[assignment]
+    try:
+        settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+        if not settings.redis:
+            raise ValueError("where is Redis? --redis or FACE_REDIS_URL says it")
+        _run(settings)
+    except (FaceError, ValueError, OSError, RedisError) as error:
+        _refuse(error)
+
+
+def _run(settings: Settings) -> None:
+    from face_server.bus import wire
+    from face_server.bus.worker import Worker
+    from face_server.engine.session import choose_device
+    from face_server.engine.width import usual_width
+    from face_server.ops import logging, serving
+    from face_server.vision.opened import Opened
+    from face_server.vision.packs import find_pack
+
+    logging.set_up(settings.log_level, settings.log_format)
+    serving.keep_memory_small()
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    pack = find_pack(settings.pack, settings.models_dir or settings.data_dir / "models")
+    device = choose_device(settings.device)
+    max_batch, usual = usual_width(device, settings.max_batch)
+    opened = Opened(pack, device, max_batch=max_batch, max_pixels=settings.max_picture_pixels)
+    working = Worker(
+        settings.redis,
+        wire.digest(pack),
+        opened.analyzer,
+        opened.info,
+        lanes=settings.lanes or usual,
+        device=device,
+        ready=lambda: opened.ready,
+    )
+    working.start()
+    print(f"ready: {working.id}, pack {pack.name}, {device}, {working.lanes} lanes", flush=True)
+    ending.wait()
+    working.stop()
+
+
+def _refuse(error: Exception) -> NoReturn:
+    text = str(error)
+    if hasattr(error, "errors"):
+        text = "; ".join(f"FACE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+    print(f"face-server: {text}", file=sys.stderr)
+    raise typer.Exit(2)
