@@ -107,9 +107,9 @@ for _word, _help in _WORDS.items():
 
 
 @app.command()
-def version() -> None:
+def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Print the version."""
-    print(__version__)
+    print(f'{{"version": "{__version__}"}}' if as_json else __version__)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def password(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Set a password; without a name, for an account that is called like its role. It is asked for, or read as one line
     from a pipe. All sessions of the account end."""
@@ -50,7 +52,8 @@ def password(
         asyncio.run(_put(settings.database, name, Role.of(role), given))
     except (FaceError, ValueError, OSError) as error:
         _fail(str(error))
-    print(f"{name} can sign in as {role.lower()}")
+    facts = {"name": name, "role": role.lower()}
+    print(json.dumps(facts) if as_json else f"{name} can sign in as {role.lower()}")
 
 
 def _ask() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -30,10 +31,11 @@ err = Console(stderr=True)
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
 ]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 @app.command()
-def migrate(data_dir: DataDir = None) -> None:
+def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Bring the server's database to the newest schema, as a start of the server does."""
 
     async def work(settings: Settings) -> None:
@@ -44,13 +46,14 @@ def migrate(data_dir: DataDir = None) -> None:
             await database.close()
 
     _run(data_dir, work)
-    out.print(f"the schema is at {schema.head()}")
+    out.print(json.dumps({"schema": schema.head()}) if as_json else f"the schema is at {schema.head()}")
 
 
 @app.command()
 def copy(
     to: Annotated[str, typer.Option("--to", help=f"postgresql://user:password@host/database [{TARGET}]")] = "",
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Copy the library in the data folder to an empty Postgres, and compare counts and checksums. Nothing of it stays
     there if anything fails. Pictures stay where they are: in the data folder."""
@@ -59,12 +62,12 @@ def copy(
         target = Settings(database_url=SecretStr(to)).database if to else settings.database
         if isinstance(target, Path):
             raise ValueError(f"where to? --to or {TARGET} names the Postgres")
-        await _copy(settings.data_dir / "faces.db", target)
+        await _copy(settings.data_dir / "faces.db", target, as_json)
 
     _run(data_dir, work)
 
 
-async def _copy(path: Path, url: str) -> None:
+async def _copy(path: Path, url: str, as_json: bool) -> None:
     from face_server.store.moving import Source, move
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -75,6 +78,10 @@ async def _copy(path: Path, url: str) -> None:
             bar.update(task, description=name, advance=rows)
 
         sums = await move(source, url, progress)
+    if as_json:
+        facts = {name: {"rows": found.rows, "checksum": found.checksum} for name, found in sums.items()}
+        out.print(json.dumps(facts, indent=2))
+        return
     table = Table("table", "rows", "checksum, the same here and there", box=None)
     for name, found in sums.items():
         table.add_row(name, f"{found.rows:,}", found.checksum)

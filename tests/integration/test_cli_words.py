@@ -373,3 +373,10 @@ def test_every_word_explains_itself(word: str) -> None:
     assert done.exit_code == 0, done.stderr
     assert f"face-server {word}" in done.stdout or f"{word} [OPTIONS]" in done.stdout
     assert "--install-completion" not in done.stdout
+
+
+def test_json_of_what_else_there_is(tmp_path: Path) -> None:
+    assert told("", "version")["version"]
+    assert told("", "db", "migrate", "--data-dir", tmp_path)["schema"]
+    made = run("", "admin", "password", "--json", "--data-dir", tmp_path, answer=f"{PASSWORD}\n")
+    assert json.loads(made.stdout) == {"name": "admin", "role": "admin"}
