@@ -78,6 +78,7 @@ _WORDS = {
     "apps": "Create, list, rotate and delete apps with their keys and secrets.",
     "db": "Migrate the database's schema; copy a library from SQLite to Postgres.",
     "groups": "List, add and delete groups of a running server.",
+    "doctor": "Check the installation: what is wrong, and what to do.",
     "import": "Bring people from a folder, a table or another deployment.",
     "export": "Write the people of an app to a folder that import reads.",
     "worker": "Look at pictures for the servers that share a Redis.",
