@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "face_server"
 
-ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops")
+ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops", "checks")
 ALLOWED = {
     "admin": {"faces", "store"},
     "dialects": {"faces"},
@@ -20,6 +20,7 @@ ALLOWED = {
     "index": {"engine", "store"},
     "store": set(),
     "ops": set(),
+    "checks": {"engine", "vision", "store"},
 }
 FOREIGN = {
     "admin": {"sqlalchemy", "onnxruntime", "faiss"},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.wheel_archs import CUBIN, FAT_HEADER, PTX, SECTION, Code, of_library, of_path, unserved
+from face_server.engine.fatbinary import CUBIN, FAT_HEADER, PTX, SECTION, Code, of_library, of_path, unserved
 
 ROOT = Path(__file__).parents[2]
 ENTRY_SIZE = 64
