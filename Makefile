@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # pip compiles what it installs; an editable package is not copied, so it is compiled here: the first start is quick too.
 COMPILE := $(BIN)/python -m compileall -q face_server
 
-.PHONY: run test conformance lint fmt bench archs lock clean
+.PHONY: run test conformance docs lint fmt bench archs lock clean
 run: $(VENV)/.installed-$(EXTRA)
 	@exec $(BIN)/face-server serve
 
@@ -21,6 +21,11 @@ test: $(VENV)/.installed-dev
 # Writes docs/conformance.md.
 conformance: $(VENV)/.installed-dev
 	$(BIN)/python -m scripts.conformance
+
+# Builds the guide, which the server then shows at /guide and a wheel takes along.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m scripts.guide
+	$(BIN)/mkdocs build --quiet
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ from face_server.housekeeping import kept_in_order
 from face_server.index.gallery import Hit
 from face_server.index.registry import Registry
 from face_server.index.snapshots import Snapshots
-from face_server.ops import console, docs
+from face_server.ops import console, docs, guide
 from face_server.ops.context import Ending, RequestScope
 from face_server.ops.direct import Direct, Handler, handlers
 from face_server.ops.health import Probes
@@ -260,6 +260,6 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(Direct, handlers=short_ways),
         ],
     )
-    app.router.routes.extend([*docs.routes, *console.routes])
+    app.router.routes.extend([*docs.routes, *guide.routes, *console.routes])
     app.state.parts = parts
     return app
