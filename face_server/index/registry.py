@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +17,18 @@ from typing import Any
 import numpy as np
 
 from face_server.errors import Busy, OtherModel, Stage
-from face_server.index.gallery import Gallery, Hit, Vectors
-from face_server.index.snapshots import WORTH_IT, Snapshots
+from face_server.index.protocol import Gallery, Hit, Shelf, Vectors
+from face_server.index.room import Room
+from face_server.index.scan import Scan
+from face_server.index.snapshots import WORTH_IT
 from face_server.store.database import Columns
 from face_server.store.reading import Reading
 from face_server.store.rows import Change, GroupRef, Write
 
-Scan = Callable[[Vectors], list[list[Hit]]]
+__all__ = ["Registry", "Scan"]
+
+log = logging.getLogger(__name__)
+
 Run = Callable[[Callable[[], list[list[Hit]]]], Coroutine[Any, Any, list[list[Hit]]]]
 
 
@@ -34,29 +43,46 @@ class _App:
 
 
 class Registry:
-    """Galleries load at their first search. After that every write reaches them through the feed of changes."""
+    """Galleries load at their first search. After that every write reaches them through the feed of changes, until
+    memory is short: then those go that were not searched for the longest time."""
 
-    def __init__(self, store: Reading, run: Run, dimensions: int, snapshots: Snapshots) -> None:
+    def __init__(self, store: Reading, run: Run, dimensions: int, shelf: Shelf, memory: int = 0) -> None:
         self._store = store
         self._run = run  # where scans happen: a lane
         self._dimensions = dimensions
-        self._snapshots = snapshots
+        self._shelf = shelf
         self._apps: defaultdict[int, _App] = defaultdict(_App)
         self._saved: dict[int, int] = {}  # group -> the number its snapshot has
         # A change waits for running scans to end; the event loop must not.
         self._writer = ThreadPoolExecutor(1, "index-write")
         self._following: dict[int, asyncio.Task[None]] = {}
+        self._room = Room(memory)  # bytes; 0: no bound
+        self._making_room = asyncio.Lock()
+        self._tidier = ThreadPoolExecutor(1, "index-tidy", initializer=_quietly)
+        self._tidying: set[int] = set()
+        self._closing = threading.Event()
 
     async def close(self) -> None:
         for task in list(self._following.values()):
             task.cancel()
         await asyncio.gather(*self._following.values(), return_exceptions=True)
+        self._closing.set()
+        await asyncio.to_thread(self._tidier.shutdown, cancel_futures=True)
         await self.save()
         await asyncio.to_thread(self._writer.shutdown)
 
     @property
     def galleries(self) -> list[Gallery]:
         return [gallery for app in self._apps.values() for gallery in app.galleries.values()]
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all galleries."""
+        return sum(gallery.memory for gallery in self.galleries)
+
+    @property
+    def evictions(self) -> int:
+        return self._room.evictions
 
     async def search(
         self, groups: Sequence[GroupRef], queries: Vectors, limit: int, users: Sequence[int] | None = None
@@ -68,15 +94,9 @@ class Registry:
 
     async def scan(self, groups: Sequence[GroupRef], limit: int, users: Sequence[int] | None = None) -> Scan:
         """The search as a function for a thread that has the vectors; its galleries are in memory now."""
-        galleries = [await self._gallery(group) for group in groups]
-
-        def scan(queries: Vectors) -> list[list[Hit]]:
-            found = [gallery.search(queries, limit, users) for gallery in galleries]
-            if len(found) == 1:
-                return found[0]
-            merged = ([hit for hits in found for hit in hits[n]] for n in range(len(queries)))
-            return [sorted(hits, key=lambda hit: -hit.cosine)[:limit] for hits in merged]
-
+        scan = Scan(limit, users)
+        for group in groups:
+            self._room.enters(scan, await self._gallery(group))
         return scan
 
     async def applied(self, write: Write) -> None:
@@ -108,21 +128,37 @@ class Registry:
         """Write a snapshot of every gallery that has changed since its last one."""
         for app in list(self._apps.values()):
             for gallery in list(app.galleries.values()):
-                if len(gallery) >= WORTH_IT and self._saved.get(gallery.group_id) != gallery.seq:
-                    seq = gallery.seq
-                    if await asyncio.to_thread(self._snapshots.save, gallery, app.seen):
-                        self._saved[gallery.group_id] = seq
-        await asyncio.to_thread(self._snapshots.keep_only, await self._store.group_ids())
+                await self._save(app, gallery)
+        await asyncio.to_thread(self._shelf.keep_only, await self._store.group_ids())
+
+    async def _save(self, app: _App, gallery: Gallery) -> None:
+        seq = gallery.seq
+        if len(gallery) < WORTH_IT or self._saved.get(gallery.group_id) == seq:
+            return
+        if await asyncio.to_thread(self._shelf.save, gallery, app.seen):
+            self._saved[gallery.group_id] = seq
+
+    async def make_room(self) -> None:
+        """Until the galleries fit again, the coldest leaves. It comes back from its snapshot or from the rows."""
+        async with self._making_room:
+            while (cold := self._room.one_too_many(self.galleries)) is not None:
+                app = next(app for app in self._apps.values() if cold in app.galleries.values())
+                await self._save(app, cold)
+                async with app.lock:
+                    if app.galleries.get(cold.group_id) is cold and not self._room.in_use(cold):
+                        del app.galleries[cold.group_id]
+                        self._room.left(cold)
+                        self._room.evictions += 1
 
     async def drop_gone(self) -> None:
         """Galleries of groups that another process has deleted, and that nobody asks for any more."""
         loaded = {gallery.group_id: app for app in self._apps.values() for gallery in list(app.galleries.values())}
         for group_id in loaded.keys() - await self._store.still_there(list(loaded)):
             loaded[group_id].galleries.pop(group_id, None)
-            self._snapshots.remove(group_id)
+            self._shelf.remove(group_id)
 
     async def _gallery(self, group: GroupRef) -> Gallery:
-        if group.embedding_id not in ("", self._snapshots.embedding_id):
+        if group.embedding_id not in ("", self._shelf.embedding_id):
             raise OtherModel(f"the app's templates are of model {group.embedding_id}")
         app = self._apps[group.app_id]
         if 0 <= app.seen < group.seq:
@@ -130,7 +166,10 @@ class Registry:
                 if 0 <= app.seen < group.seq:
                     await self._catch_up(group.app_id, app)
         gallery = app.galleries.get(group.id)
-        return await self._load(group, app) if gallery is None else gallery
+        if gallery is None:
+            gallery = await self._load(group, app)
+            await self.make_room()
+        return gallery
 
     # Following the feed, with the app's lock held
 
@@ -148,12 +187,14 @@ class Registry:
         if wanted:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._writer, self._apply_now, app.galleries, wanted)
+            for group_id in {change.group_id for change in wanted} & app.galleries.keys():
+                self._tidy(app.galleries[group_id])
 
     def _apply_now(self, galleries: dict[int, Gallery], changes: Sequence[Change]) -> None:
         for change in changes:
             if change.kind == "drop":
                 galleries.pop(change.group_id, None)
-                self._snapshots.remove(change.group_id)
+                self._shelf.remove(change.group_id)
             elif change.group_id in galleries:
                 _apply_to(galleries[change.group_id], change)
         for group_id in {change.group_id for change in changes} & galleries.keys():
@@ -173,6 +214,7 @@ class Registry:
                         if seq is not None:
                             app.galleries[group.id] = gallery
                             app.seen = seq if app.seen < 0 else app.seen
+                            self._tidy(gallery)
                             return gallery
             raise Busy(Stage.LOADING)
 
@@ -189,7 +231,7 @@ class Registry:
         return feed.seq if len(gallery) == feed.faces else None
 
     async def _from_snapshot(self, group: GroupRef) -> Gallery | None:
-        gallery = await asyncio.to_thread(self._snapshots.load, group.id)
+        gallery = await asyncio.to_thread(self._shelf.load, group.id)
         if gallery is not None:
             self._saved[group.id] = gallery.seq
         return gallery
@@ -203,10 +245,32 @@ class Registry:
                 start, end = end, end + len(face_ids)
                 vectors[start:end] = np.frombuffer(b"".join(templates), np.float16).reshape(len(face_ids), -1)
                 ids[:, start:end] = face_ids, user_ids
-            return Gallery(group.id, seq, vectors, *ids)
+            return self._shelf.make(group.id, seq, vectors, *ids)
 
         self._saved.pop(group.id, None)
         return await self._store.gallery(group, build)
+
+    # What makes large galleries quick happens beside everything else
+
+    def _tidy(self, gallery: Gallery) -> None:
+        if gallery.group_id not in self._tidying and gallery.untidy and not self._closing.is_set():
+            self._tidying.add(gallery.group_id)
+            self._tidier.submit(self._tidy_now, gallery)
+
+    def _tidy_now(self, gallery: Gallery) -> None:
+        try:
+            while gallery.untidy and not self._closing.is_set():
+                gallery.tidy(self._closing.is_set)
+        except Exception:  # it stays among those that are being tidied: it would fail again
+            log.exception("a gallery of %d faces stays slow", len(gallery))
+        else:
+            self._tidying.discard(gallery.group_id)
+
+
+def _quietly() -> None:
+    """On Linux a thread has a niceness of its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _apply_to(gallery: Gallery, change: Change) -> None:

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from face_server.index.gallery import Gallery
+from face_server.index.codes import CodesForLarge
+from face_server.index.gallery import LocalGallery
+from face_server.index.protocol import Gallery, Ids, Vectors
+from face_server.index.shortlist import Shortlists
+from face_server.store.sealed_galleries import GallerySeals
+from face_server.store.sealing import NotSealed
 
 log = logging.getLogger(__name__)
 
@@ -21,22 +26,47 @@ WORTH_IT = 1000  # faces: a smaller gallery is read from the database as fast
 
 
 class Snapshots:
-    def __init__(self, folder: Path, embedding_id: str, dimensions: int) -> None:
+    """The shelf of galleries that are searched in this process."""
+
+    def __init__(
+        self,
+        folder: Path,
+        embedding_id: str,
+        dimensions: int,
+        shortlists: Shortlists | None = None,
+        seals: GallerySeals | None = None,
+    ) -> None:
         self._folder = folder
         self.embedding_id = embedding_id
         self._dimensions = dimensions
+        self._shortlists = shortlists or CodesForLarge()
+        self._seals = seals or GallerySeals()
+
+    def make(self, group_id: int, seq: int, vectors: Vectors, face_ids: Ids, user_ids: Ids) -> LocalGallery:
+        return LocalGallery(group_id, seq, vectors, face_ids, user_ids, self._shortlists)
 
     def path(self, group_id: int) -> Path:
         return self._folder / f"{group_id}.gallery"
 
     def save(self, gallery: Gallery, seq: int) -> bool:
         """The gallery's rows, which have come at least to write `seq` of the app. False when the disk refuses."""
-        templates, face_ids, user_ids = gallery.copy()
-        body = [templates.tobytes(), face_ids.tobytes(), user_ids.tobytes()]
+        assert isinstance(gallery, LocalGallery)
+        now = gallery.snapshot()
+        rows = [now.templates.tobytes(), now.face_ids.tobytes(), now.user_ids.tobytes(), now.shortlist]
+        head = {
+            "embedding_id": self.embedding_id,
+            "seq": seq,
+            "count": len(now.face_ids),
+            "shortlist": len(now.shortlist),
+        }
+        try:
+            body = self._seals.seal(gallery.group_id, head, rows)
+        except NotSealed:
+            return False
         checksum = 0
         for part in body:
             checksum = zlib.crc32(part, checksum)
-        head = {"embedding_id": self.embedding_id, "seq": seq, "count": len(face_ids), "crc32": checksum}
+        head["crc32"] = checksum
         path = self.path(gallery.group_id)
         fresh = path.with_suffix(".new")
         try:
@@ -52,14 +82,14 @@ class Snapshots:
             return False
         return True
 
-    def load(self, group_id: int) -> Gallery | None:
+    def load(self, group_id: int) -> LocalGallery | None:
         try:
             data = self.path(group_id).read_bytes()
             return self._parse(group_id, data)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, NotSealed):
             return None
 
-    def _parse(self, group_id: int, data: bytes) -> Gallery:
+    def _parse(self, group_id: int, data: bytes) -> LocalGallery:
         if not data.startswith(_MAGIC):
             raise ValueError("not a snapshot")
         end = data.index(b"\n", len(_MAGIC)) + 1
@@ -67,11 +97,18 @@ class Snapshots:
         body = memoryview(data)[end:]
         if head["embedding_id"] != self.embedding_id or zlib.crc32(body) != head["crc32"]:
             raise ValueError("of another model, or damaged")
-        count = int(head["count"])
-        templates = count * self._dimensions * 2
-        vectors = np.frombuffer(body[:templates], np.float16).reshape(count, self._dimensions).astype(np.float32)
-        face_ids, user_ids = np.frombuffer(body[templates:], np.int64).reshape(2, count).copy()
-        return Gallery(group_id, int(head["seq"]), vectors, face_ids, user_ids)
+        body = self._seals.open(group_id, head, body)
+        count, seq = int(head["count"]), int(head["seq"])
+        templates, numbers = count * self._dimensions * 2, count * 2 * 8
+        vectors = np.frombuffer(body[:templates], np.float16).reshape(count, self._dimensions)
+        face_ids, user_ids = np.frombuffer(body[templates : templates + numbers], np.int64).reshape(2, count).copy()
+        packed = bytes(body[templates + numbers :])
+        if len(packed) != head.get("shortlist", 0):
+            raise ValueError("cut")
+        if not packed:
+            return LocalGallery(group_id, seq, vectors.astype(np.float32), face_ids, user_ids, self._shortlists)
+        shortlist = self._shortlists.unpack(packed, self._dimensions)
+        return LocalGallery(group_id, seq, vectors.copy(), face_ids, user_ids, self._shortlists, shortlist)
 
     def remove(self, group_id: int) -> None:
         self.path(group_id).unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""What finds the rows worth a closer look in a gallery that is too large to look at all of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from face_server.index.protocol import Ids, Vectors
+
+
+class Shortlist(Protocol):
+    """Knows rows by their slot. Changes come one at a time and never beside a search; `fill` comes beside searches
+    only until the shortlist is in use."""
+
+    @property
+    def memory(self) -> int: ...
+
+    def put(self, slot: int, vector: Vectors) -> None:
+        """The slot holds this vector from now on."""
+
+    def move(self, source: int, target: int, vector: Vectors) -> None:
+        """The vector of one slot takes the place of another; the first one is empty from now on."""
+
+    def remove(self, slot: int) -> None: ...
+
+    def fill(self, slots: Ids, vectors: Vectors) -> None:
+        """Make quick to find what these slots hold."""
+
+    def find(self, queries: Vectors, wanted: int) -> list[Ids]:
+        """For each query slots among which the `wanted` nearest ones are, in any order."""
+
+    def waiting(self) -> Ids:
+        """Slots that were put and wait for `fill`: they are always found, but slowly."""
+
+    def worn(self, faces: int) -> bool:
+        """Whether a gallery of so many faces should have a fresh one."""
+
+    def packed(self) -> bytes:
+        """For the disk, together with the rows. Empty: it is made anew as fast."""
+
+
+class Shortlists(Protocol):
+    """Which shortlist a gallery should have."""
+
+    def wanted(self, faces: int) -> bool: ...
+
+    def make(self, faces: int, sample: Vectors) -> Shortlist:
+        """An empty one, for vectors like these."""
+
+    def unpack(self, packed: bytes, dimensions: int) -> Shortlist:
+        """What `packed` gave; ValueError for anything else."""
