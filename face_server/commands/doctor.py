@@ -16,7 +16,7 @@ from face_server.checks import every
 from face_server.checks.finding import Finding, State, wrong
 from face_server.settings import load_settings
 
-app = typer.Typer(help="Check the installation. Exit status 1: something is wrong.")
+app = typer.Typer(add_completion=False, help="Check the installation. Exit status 1: something is wrong.")
 out = Console(soft_wrap=True, highlight=False)
 
 COLOURS = {State.OK: "green", State.NOTE: "yellow", State.WRONG: "bold red"}
