@@ -54,6 +54,10 @@ class _Job(Generic[T]):
             return Busy(Stage.DEADLINE)
         return None
 
+    def expire(self) -> None:
+        if not self.future.done():
+            self.future.set_exception(Busy(Stage.DEADLINE))
+
     def settle(self, result: T | None, error: BaseException | None) -> None:
         def tell() -> None:
             if self.future.done():
@@ -139,16 +143,15 @@ class Lanes:
         except Busy as busy:
             await self._refuse(busy)
             raise
+        # Cheaper than asyncio.timeout, which every request would pay for.
         left = None if job.request is None else job.request.deadline - time.monotonic()
+        alarm = None if left is None else job.loop.call_later(left, job.expire)
         try:
-            async with asyncio.timeout(left) as limit:
-                return await job.future
-        except TimeoutError:
-            if limit.expired():
-                raise Busy(Stage.DEADLINE) from None
-            raise
+            return await job.future
         finally:
             job.abandoned = True
+            if alarm is not None:
+                alarm.cancel()
 
     def _job(self, work: Callable[[], T], size: int, urgent: bool) -> _Job[T]:
         loop = asyncio.get_running_loop()
