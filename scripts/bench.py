@@ -1,7 +1,7 @@
 """What this machine serves, next to what the same models give in a bare loop on the same cores.
 
 make bench                      one table for the builtin pack
-python -m scripts.bench --json out.json --seconds 20
+python -m scripts.bench --json out.json --rounds 5
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from face_server.vision.packs import find_pack
 from scripts.load import dialects, gallery, photos
 from scripts.load.bare import Bare, loop
-from scripts.load.report import Row
 from scripts.load.server import ServerProcess, serving
 from scripts.qps import sweep
 
@@ -25,53 +25,66 @@ CLIENTS = (1, 4, 16)
 INTERFACES = ("detect", "match", "identify")
 TARGET = dialects.Target(gallery.APP, gallery.GROUP)
 
+Row = dict[str, Any]
+Work = Callable[[bytes], object]
 
-def measure(server: ServerProcess, bare: Bare, interface: str, size: str, seconds: float) -> list[dict[str, object]]:
+
+class Options(argparse.Namespace):
+    seconds: float
+    rounds: int
+    faces: int
+    sizes: list[str]
+    interfaces: list[str]
+    pack: str
+    models_dir: Path
+    json: Path | None
+
+
+def measure(server: ServerProcess, bare: Bare, interface: str, size: str, options: Options) -> list[Row]:
+    """Bare loop and server in turns, several times: on a machine that others use too, what disturbs one disturbs the
+    other. Of each figure the median over the rounds, and of the ratios, which are made within a round, too."""
     pictures = [picture for picture in photos.of_size(size) if bare.sees(picture)]
     work = getattr(bare, interface)
-    cores = len(os.sched_getaffinity(0))
     loop(work, pictures, 1, 0.5)
-    alone = loop(work, pictures, 1, seconds)
-    full = loop(work, pictures, cores, seconds)
-    rows = sweep(
-        server.url, "baidu", interface, TARGET, pictures, [(n, None) for n in CLIENTS], seconds, warmup=1, processes=1
-    )
-    bare_rows = [
-        _row("bare loop", f"{threads} thread{'s' * (threads > 1)}", times, seconds)
-        for threads, times in ((1, alone), (cores, full))
+    rounds = [_round(server, work, interface, pictures, options.seconds) for _ in range(options.rounds)]
+    return [{"photo": size, "interface": interface, **_middle(rows)} for rows in zip(*rounds, strict=True)]
+
+
+def _round(server: ServerProcess, work: Work, interface: str, pictures: list[bytes], seconds: float) -> list[Row]:
+    cores = len(os.sched_getaffinity(0))
+    bare = {threads: loop(work, pictures, threads, seconds) for threads in sorted({1, cores})}
+    rows = [
+        {"what": "bare loop", "load": _plural(threads, "thread"), "qps": len(times) / seconds, **_percentiles(times)}
+        for threads, times in bare.items()
     ]
-    return [
-        {"photo": size, "interface": interface, **row}
-        for row in (*bare_rows, *(_served(row, alone, full, seconds) for row in rows))
-    ]
+    load = [(clients, None) for clients in CLIENTS]
+    for row in sweep(server.url, "baidu", interface, TARGET, pictures, load, seconds, warmup=1, processes=1):
+        times = bare[1 if row.clients == 1 else cores]
+        served: Row = {"what": "server", "load": _plural(row.clients, "client"), "qps": row.qps, "p50": row.p50}
+        served |= {"p99": row.p99, "of_bare": row.qps * seconds / len(times)}
+        if row.clients == 1:
+            served["added_ms"] = row.p50 - median(times)
+        rows.append({**served, "errors": row.errors})
+    return rows
 
 
-def _row(what: str, load: str, times: Sequence[float], seconds: float) -> dict[str, object]:
-    return {"what": what, "load": load, "qps": round(len(times) / seconds, 1), **_percentiles(times)}
+def _percentiles(times: Sequence[float]) -> Row:
+    return {"p50": median(times), "p99": quantiles(times, n=100)[98]}
 
 
-def _percentiles(times: Sequence[float]) -> dict[str, float]:
-    return {"p50": round(median(times), 1), "p99": round(quantiles(times, n=100)[98], 1)}
+def _middle(rows: Sequence[Row]) -> Row:
+    return {name: _median([row[name] for row in rows]) for name in rows[0]}
 
 
-def _served(row: Row, alone: Sequence[float], full: Sequence[float], seconds: float) -> dict[str, object]:
-    best = len(full if row.clients > 1 else alone) / seconds
-    share = {"of_bare": round(row.qps / best, 3)}
-    if row.clients == 1:
-        share["added_ms"] = round(row.p50 - median(alone), 2)
-    load = f"{row.clients} client{'s' * (row.clients > 1)}"
-    return {
-        "what": "server",
-        "load": load,
-        "qps": row.qps,
-        "p50": row.p50,
-        "p99": row.p99,
-        **share,
-        "errors": row.errors,
-    }
+def _median(values: Sequence[Any]) -> Any:
+    return round(median(values), 2) if isinstance(values[0], float) else values[0]
 
 
-def table(rows: Sequence[dict[str, object]]) -> str:
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number > 1)}"
+
+
+def table(rows: Sequence[Row]) -> str:
     columns = ("photo", "interface", "what", "load", "qps", "p50", "p99", "of_bare", "added_ms")
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(str(row.get(column, "")) for column in columns) + " |" for row in rows]
@@ -80,14 +93,15 @@ def table(rows: Sequence[dict[str, object]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, default=4, help="of each load in each round")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--faces", type=int, default=10_000)
     parser.add_argument("--sizes", nargs="+", choices=sorted(photos.SIZES), default=list(photos.SIZES))
     parser.add_argument("--interfaces", nargs="+", choices=INTERFACES, default=list(INTERFACES))
     parser.add_argument("--pack", default="builtin", help="a pack by name or folder")
     parser.add_argument("--models-dir", type=Path, default=Path("data/models"), help="where installed packs are")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=Options())
 
     pack = find_pack(options.pack, options.models_dir)
     bare = Bare(options.pack, options.models_dir, options.faces)
@@ -100,7 +114,7 @@ def main() -> None:
                 row
                 for size in options.sizes
                 for interface in options.interfaces
-                for row in measure(server, bare, interface, size, options.seconds)
+                for row in measure(server, bare, interface, size, options)
             ]
             print(f"{server.pss_mb():.0f} MB after the load\n\n{table(rows)}")
     if options.json:
