@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -37,7 +38,12 @@ from face_server.ops.metrics import Metrics
 from face_server.ops.serving import is_public
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
+from face_server.store.keyring import refuse_early
+from face_server.store.occupied import occupied
 from face_server.store.rows import Quota
+from face_server.store.sealed_galleries import GallerySeals
+from face_server.store.sealed_tokens import SealedTokens
+from face_server.store.sealing import Sealer
 from face_server.store.shared_tokens import SharedTokens
 from face_server.store.store import Store
 from face_server.store.tokens import TokenCache
@@ -72,18 +78,23 @@ class Parts:
         usual = min(LANES_BESIDE_WORKERS, cores()) if settings.redis else usual
         self.lanes = Lanes(settings.lanes or usual, queue_bytes=settings.queue_mb * MB, meter=self.metrics)
         self.models: Opened | None = None  # None: the workers have them
+        sealer = Sealer.of(settings.key_file)
+        if isinstance(settings.database, Path):
+            refuse_early(settings.database, sealer)
         self.pack = find_pack(settings.pack, settings.models_dir or settings.data_dir / "models")
         self.store = Store(
             settings.database,
             Quota(settings.groups_per_app, settings.faces_per_app, settings.faces_per_group),
             settings.database_connections,
+            sealer,
         )
         self.tokens: TokenCache | SharedTokens = TokenCache(
             settings.data_dir, settings.token_minutes, settings.token_cache_mb
         )
         if settings.redis:
             self.tokens = SharedTokens(settings.redis, settings.token_minutes, settings.token_cache_mb)
-        self.blobs = Blobs(settings.data_dir / "pictures")
+        self.sealer = sealer
+        self.blobs = Blobs(settings.data_dir / "pictures", self.store if self.sealer.active else None)
         self.access = Access(self.store.access, enforced=settings.auth == "apps")
         self.open = False
 
@@ -91,6 +102,7 @@ class Parts:
     async def working(self) -> AsyncIterator[FaceService]:
         """Library and models, without what one process alone may do: for commands, also beside a running server."""
         async with AsyncExitStack() as stack:
+            stack.enter_context(occupied(self.settings.data_dir))
             self.lanes.start()
             stack.callback(self.lanes.close)
             stack.push_async_callback(self.store.close)
@@ -105,7 +117,7 @@ class Parts:
                 self.vision,
                 self.registry,
                 self.store,
-                self.tokens,
+                SealedTokens(self.tokens, self.sealer) if self.sealer.active else self.tokens,
                 self.blobs,
                 self.lanes,
                 self.settings,
@@ -130,7 +142,9 @@ class Parts:
             return await self.lanes.submit(work, urgent=True)
 
         info = self.vision.info
-        snapshots = Snapshots(self.settings.data_dir / "galleries", info.embedding_id, info.dimensions)
+        snapshots = Snapshots(
+            self.settings.data_dir / "galleries", info.embedding_id, info.dimensions, seals=GallerySeals(self.sealer)
+        )
         return Registry(self.store, scan, info.dimensions, snapshots)
 
     async def _local_vision(self, _: AsyncExitStack) -> LocalVision:

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: SecretStr = SecretStr("")  # postgresql://...; empty: SQLite in data_dir
     database_connections: int = Field(default=10, ge=2, le=500)  # of this server to Postgres, at most
+    key_file: Path | None = None  # 32 bytes or 64 hexadecimal digits: what is kept of faces is sealed with it
     redis_url: SecretStr = SecretStr("")  # redis://...: pictures are looked at by `face-server worker` processes
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "text"

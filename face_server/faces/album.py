@@ -81,7 +81,7 @@ class Album:
         face, data = sight.faces[0], sight.picture
         if data is None:
             raise TypeError("only a picture has an original")
-        async with self._kept(data, await self._cut(data, face.box)) as (original, cut):
+        async with self._kept(app, data, await self._cut(data, face.box)) as (original, cut):
             new = NewPicture(
                 name=entry.name,
                 original=original,
@@ -99,9 +99,9 @@ class Album:
         return number, face
 
     @asynccontextmanager
-    async def _kept(self, *pictures: bytes) -> AsyncIterator[list[str]]:
+    async def _kept(self, app: str, *pictures: bytes) -> AsyncIterator[list[str]]:
         """Keys of pictures that are durable now; when the row that names them is refused, they go again."""
-        keys = [await self._blobs.save(data) if self._keeps else "" for data in pictures]
+        keys = [await self._blobs.save(data, app) if self._keeps else "" for data in pictures]
         try:
             yield keys
         except FaceError:

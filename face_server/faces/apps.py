@@ -10,6 +10,7 @@ from pathlib import Path
 from face_server.faces.access import Hasher, new_pair
 from face_server.store.access import AccessRows, AppCount, Credential
 from face_server.store.blobs import Blobs
+from face_server.store.scrubbing import settle
 from face_server.store.store import Store
 from face_server.store.tokens import forget_app
 
@@ -70,6 +71,8 @@ class Apps:
             pictures = await self._rows.drop_app(name)
         await self._blobs.remove(pictures)
         await asyncio.to_thread(forget_app, self._data_dir, name)
+        if isinstance(self._store.place, Path):
+            await asyncio.to_thread(settle, self._store.place)  # the app's key was there as well
 
     async def _clear(self, app: str, group_id: int) -> None:
         done = False

@@ -18,7 +18,6 @@ from face_server.store.rows import NewFace
 from face_server.store.store import Store
 from face_server.vision.protocol import VisionInfo
 
-
 TOGETHER = 16  # writes that wait for each other, so that they share a commit
 WAIT = 0.05  # seconds, at most
 
@@ -101,7 +100,7 @@ class Bulk:
 
     async def restore(self, app: str, face: NewFace, picture: bytes | None, place: Place) -> Brought:
         """A face with the template and the picture that were kept of it elsewhere."""
-        key = await self._blobs.save(picture) if picture is not None else ""
+        key = await self._blobs.save(picture, app) if picture is not None else ""
         try:
             await self._enroll(app, replace(face, picture=key), place)
         except FaceError as error:

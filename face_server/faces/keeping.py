@@ -35,7 +35,7 @@ class Keeping:
     async def kept(self, app: str, face: Face, sight: Sight) -> AsyncIterator[NewFace]:
         """The row of a face, its picture already durable; a picture whose row is refused goes again."""
         known = await self._known(app, face, sight)
-        key = await self._blobs.save(known.picture) if known.picture is not None else ""
+        key = await self._blobs.save(known.picture, app) if known.picture is not None else ""
         template = embedding(face).astype(np.float16).tobytes()
         try:
             yield NewFace(face.token, template, spots.pack(replace(known.record, embedding=None)), key)

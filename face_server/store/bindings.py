@@ -26,8 +26,9 @@ from face_server.store.database import Database
 from face_server.store.pictures import PictureRow, WriteTo, end_faces, parts, picture_row
 from face_server.store.rows import NewFace, Removed, Write
 from face_server.store.schema import ACTIVE, apps, faces, groups, jobs, pictures, users
+from face_server.store.sealing import Seal, Sealer
 from face_server.store.work import OPEN_STATES
-from face_server.store.writing import Writing
+from face_server.store.writing import Writing, open_face
 
 AT_ONCE = 1000  # faces of a deleted group that are cleared before the answer leaves
 
@@ -57,8 +58,8 @@ class Bound:
 
 
 class Bindings:
-    def __init__(self, database: Database, write: WriteTo) -> None:
-        self._database, self._write = database, write
+    def __init__(self, database: Database, write: WriteTo, sealer: Sealer) -> None:
+        self._database, self._write, self._sealer = database, write, sealer
 
     # Groups
 
@@ -158,9 +159,12 @@ class Bindings:
             rows = connection.execute(_ROWS.where(apps.c.name == app, faces.c.token.in_(tokens))).all()
             query = sa.select(pictures).join(apps, apps.c.id == pictures.c.app_id)
             query = query.where(apps.c.name == app, pictures.c.token.in_(tokens))
-            known = {row.token: picture_row(row) for row in connection.execute(query)}
+            found = connection.execute(query).all()
+            of_app = next((row.app_id for row in (*rows, *found)), 0)
+            seal = self._sealer.learn(connection, of_app)
+            known = {row.token: picture_row(row, seal) for row in found}
             return {
-                token: _bound(token, known.get(token), [row for row in rows if row.token == token])
+                token: _bound(token, known.get(token), [row for row in rows if row.token == token], seal)
                 for token in {*known, *(row.token for row in rows)}
             }
 
@@ -211,8 +215,9 @@ def _source(writing: Writing, token: str, template: bytes | None) -> _Source:
     mine = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.token == token)
     picture = writing.run(sa.select(pictures).where(mine)).first() if token else None
     if picture is not None:
-        new = NewFace(token, template or picture.template, picture.spot, picture.original)
-        return _Source(new, picture.person, picture.info)
+        kept = picture_row(picture, writing.seal)
+        new = NewFace(token, template or kept.template, kept.spot, kept.original)
+        return _Source(new, kept.person, kept.info)
     row = writing.run(
         sa.select(faces, users.c.name.label("person"), users.c.info)
         .join(users, users.c.id == faces.c.user_id)
@@ -222,7 +227,7 @@ def _source(writing: Writing, token: str, template: bytes | None) -> _Source:
     ).first()
     if row is None:
         raise FaceMissing(token)
-    return _Source(NewFace(token, row.template, row.spot, row.picture, json.loads(row.meta)), row.person, row.info)
+    return _Source(writing.opened(row), row.person, row.info)
 
 
 def _add(writing: Writing, group_id: int, face: _Source) -> None:
@@ -287,9 +292,10 @@ def _refuse_title(known: Mapping[str, Mapping[str, Any]], group: str, title: str
         raise TitleTaken(wanted)
 
 
-def _bound(token: str, picture: PictureRow | None, rows: Sequence[sa.Row[Any]]) -> Bound:
+def _bound(token: str, picture: PictureRow | None, rows: Sequence[sa.Row[Any]], seal: Seal) -> Bound:
     names = tuple(row.group_name for row in rows)
     if not rows:
         return Bound(token, names, picture)
     row = rows[0]
-    return Bound(token, names, picture, row.id, row.info, bytes(row.spot), row.picture)
+    _, spot = open_face(seal, row)
+    return Bound(token, names, picture, row.id, row.info, spot, row.picture)

@@ -14,6 +14,7 @@ from face_server.errors import FaceExists, FaceMissing, GroupDeleting, GroupMiss
 from face_server.store.database import Database
 from face_server.store.rows import Removed, Write
 from face_server.store.schema import albums, apps, faces, pictures
+from face_server.store.sealing import Seal, Sealer, picture_place
 from face_server.store.writing import Writing
 
 PART = 500  # rows of one statement
@@ -59,8 +60,8 @@ class PictureRow:
 
 
 class Pictures:
-    def __init__(self, database: Database, write: WriteTo) -> None:
-        self._database, self._write = database, write
+    def __init__(self, database: Database, write: WriteTo, sealer: Sealer) -> None:
+        self._database, self._write, self._sealer = database, write, sealer
 
     async def begin(self, app: str, group: str) -> Write | None:
         """The app's first group, made once and only once."""
@@ -90,14 +91,14 @@ class Pictures:
             "token": new.token,
             "person": new.person,
             "info": new.info,
-            "spot": new.spot,
-            "template": new.template,
             "embedding_id": new.embedding_id,
             "meta": json.dumps(dict(new.meta)),
             "created": time.time(),
         }
 
         def work(writing: Writing) -> tuple[int, list[str]]:
+            for column, data in (("spot", new.spot), ("template", new.template)):
+                values[column] = writing.seal.seal(data, picture_place(new.name, column))
             same = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.name == new.name)
             old = writing.run(sa.select(pictures.c.id, pictures.c.token, pictures.c.original).where(same)).first()
             if old is None:
@@ -112,14 +113,14 @@ class Pictures:
         return number, Removed(write, tuple(gone))
 
     async def named(self, app: str, name: str) -> PictureRow | None:
-        rows = await self._all(_of(app).where(pictures.c.name == name))
-        return picture_row(rows[0]) if rows else None
+        rows = await self._rows(_of(app).where(pictures.c.name == name))
+        return rows[0] if rows else None
 
     async def page(self, app: str, start: int, length: int) -> tuple[int, list[PictureRow]]:
         """How many there are, and some of them in the order of their numbers."""
         (total,) = await self._all(sa.select(sa.func.count().label("number")).select_from(_of(app).subquery()))
-        rows = await self._all(_of(app).order_by(pictures.c.id).offset(start).limit(length))
-        return total.number, [picture_row(row) for row in rows]
+        rows = await self._rows(_of(app).order_by(pictures.c.id).offset(start).limit(length))
+        return total.number, rows
 
     async def end_face(self, app: str, token: str) -> Removed:
         """The face everywhere; its picture stays."""
@@ -168,6 +169,13 @@ class Pictures:
         write, keys = await self._write(app, work)
         return Removed(write, tuple(keys))
 
+    async def _rows(self, query: sa.Select[Any]) -> list[PictureRow]:
+        def work(connection: sa.Connection) -> list[PictureRow]:
+            rows = connection.execute(query).all()
+            return [picture_row(row, self._sealer.learn(connection, row.app_id)) for row in rows]
+
+        return await self._database.read(work)
+
     async def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         return await self._database.read(lambda connection: connection.execute(query).all())
 
@@ -193,7 +201,7 @@ def parts(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
     return (tokens[start : start + PART] for start in range(0, len(tokens), PART))
 
 
-def picture_row(row: sa.Row[Any]) -> PictureRow:
+def picture_row(row: sa.Row[Any], seal: Seal) -> PictureRow:
     return PictureRow(
         row.id,
         row.name,
@@ -202,8 +210,8 @@ def picture_row(row: sa.Row[Any]) -> PictureRow:
         row.token,
         row.person,
         row.info,
-        bytes(row.spot),
-        bytes(row.template),
+        seal.open(bytes(row.spot), picture_place(row.name, "spot")),
+        seal.open(bytes(row.template), picture_place(row.name, "template")),
         row.embedding_id,
         json.loads(row.meta),
     )

@@ -12,6 +12,8 @@ from face_server.errors import GroupDeleting, GroupMissing, UserMissing
 from face_server.store.database import Columns, Database
 from face_server.store.rows import Change, FaceRow, Feed, GroupCount, GroupRef, UserRow
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
+from face_server.store.sealing import Seal, Sealer, face_place
+from face_server.store.writing import open_face
 
 MOST_ROWS = 2**31 - 1  # in a page, and before it
 
@@ -40,8 +42,9 @@ _NAMED_GROUPS = _GROUP.where(
 
 
 class Reading:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sealer: Sealer) -> None:
         self._database = database
+        self.sealer = sealer
 
     async def _all(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
         return await self._database.rows(query, values)
@@ -133,7 +136,7 @@ class Reading:
     async def list_faces(self, app: str, group: str, user: str) -> list[FaceRow]:
         (person,) = await self.get_user(app, group, user)
         query = _FACE.where(faces.c.user_id == person.id).order_by(faces.c.id)
-        return [_face(row) for row in await self._all(query)]
+        return await self._faces(query)
 
     async def page_of_faces(
         self, app: str, group: str | None, start: int = 0, length: int | None = None
@@ -146,12 +149,12 @@ class Reading:
         counted = sa.select(sa.func.count()).select_from(_FACE.where(*where).subquery())
         total = int(await self._value(counted))
         page = _page(_FACE.where(*where).order_by(faces.c.id), start, length)
-        return total, [_face(row) for row in await self._all(page)]
+        return total, await self._faces(page)
 
     async def faces_after(self, group: GroupRef, face_id: int, length: int) -> list[FaceRow]:
         """So many faces of the group behind one of them, in order of their numbers: for who reads them all."""
         query = _FACE.where(faces.c.group_id == group.id, faces.c.id > face_id).order_by(faces.c.id)
-        return [_face(row) for row in await self._all(query.limit(length))]
+        return await self._faces(query.limit(length))
 
     async def tokens(self, group: GroupRef) -> set[str]:
         return {row.token for row in await self._all(sa.select(faces.c.token).where(faces.c.group_id == group.id))}
@@ -164,8 +167,20 @@ class Reading:
 
     async def _one_face(self, app: str, which: sa.ColumnElement[bool]) -> FaceRow | None:
         query = _FACE.join(apps, apps.c.id == faces.c.app_id).where(apps.c.name == app, which)
-        rows = await self._all(query.order_by(faces.c.id).limit(1))
-        return _face(rows[0]) if rows else None
+        rows = await self._faces(query.order_by(faces.c.id).limit(1))
+        return rows[0] if rows else None
+
+    async def _faces(self, query: sa.Select[Any]) -> list[FaceRow]:
+        rows = await self._all(query)
+        seals = {app_id: await self.seal(app_id) for app_id in {row.app_id for row in rows}}
+        return [_face(row, seals[row.app_id]) for row in rows]
+
+    async def seal(self, app_id: int) -> Seal:
+        """What opens the faces of an app."""
+        known = self.sealer.known(app_id)
+        if known is not None:
+            return known
+        return await self._database.read(lambda connection: self.sealer.learn(connection, app_id))
 
     async def picture_keys(self) -> set[str]:
         """Of everything that is stored in files."""
@@ -192,6 +207,10 @@ class Reading:
         seq = seq.where(groups.c.id == group.id, groups.c.state == ACTIVE)
         count = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == group.id)
         rows = sa.select(faces.c.id, faces.c.user_id, faces.c.template).where(faces.c.group_id == group.id)
+        if self.sealer.active:
+            rows = rows.add_columns(faces.c.token)
+            self.sealer.homes[group.id] = group.app_id
+            build = _opening(build, group.id, await self.seal(group.app_id))
 
         def first(connection: sa.Connection) -> tuple[int, int]:
             now = connection.execute(seq).scalar()
@@ -205,7 +224,7 @@ class Reading:
         """The feed of an app or one of its groups after a number. None when it does not reach back so far."""
         app = sa.select(apps.c.seq, apps.c.forgotten).where(apps.c.id == app_id)
         query = (
-            sa.select(changes, faces.c.user_id, faces.c.template)
+            sa.select(changes, faces.c.user_id, faces.c.template, faces.c.token)
             .outerjoin(faces, sa.and_(faces.c.id == changes.c.face_id, changes.c.kind == "add"))
             .where(changes.c.app_id == app_id, changes.c.seq > after)
             .order_by(changes.c.seq, changes.c.part)
@@ -218,8 +237,8 @@ class Reading:
             now = connection.execute(app).first()
             if now is None or not now.forgotten <= after <= now.seq:
                 return None
-            rows = connection.execute(query)
-            found = (Change(r.seq, r.kind, r.group_id, r.face_id, r.user_id or 0, r.template) for r in rows)
+            seal = self.sealer.learn(connection, app_id)
+            found = (_change(row, seal) for row in connection.execute(query))
             return Feed(now.seq, tuple(found), None if group_id is None else connection.execute(count).scalar_one())
 
         return await self._database.read(work)
@@ -240,14 +259,38 @@ def _user(row: sa.Row[Any]) -> UserRow:
     return UserRow(row.id, row.group_name, row.name, row.info, json.loads(row.meta), row.created, row.updated)
 
 
-def _face(row: sa.Row[Any]) -> FaceRow:
+def _change(row: sa.Row[Any], seal: Seal) -> Change:
+    template = row.template
+    if template is not None:
+        template = seal.open(bytes(template), face_place(row.group_id, row.user_id, row.token, "template"))
+    return Change(row.seq, row.kind, row.group_id, row.face_id, row.user_id or 0, template)
+
+
+def _opening(build: Build[T], group_id: int, seal: Seal) -> Build[T]:
+    """The same from rows that are sealed, and have their token as well."""
+
+    def opened(parts: Columns) -> Columns:
+        for ids, users_, templates, tokens in parts:
+            texts = (token if isinstance(token, str) else token.decode() for token in tokens)
+            rows = zip(templates, users_, texts, strict=True)
+            yield (
+                ids,
+                users_,
+                [seal.open(data, face_place(group_id, user, token, "template")) for data, user, token in rows],
+            )
+
+    return lambda seq, count, parts: build(seq, count, opened(parts))
+
+
+def _face(row: sa.Row[Any], seal: Seal) -> FaceRow:
+    template, spot = open_face(seal, row)
     return FaceRow(
         row.id,
         row.token,
         row.group_name,
         row.user_name,
-        row.template,
-        row.spot,
+        template,
+        spot,
         row.picture,
         json.loads(row.meta),
         row.created,

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -37,6 +38,7 @@ apps = Table(
     # The model of all templates in the app; empty until the first face.
     Column("embedding_id", String(64), nullable=False),
     Column("created", Float, nullable=False),
+    Column("retention_days", Integer, nullable=False, server_default=text("0")),  # 0: faces stay for ever
     sqlite_autoincrement=True,  # what is in memory about a deleted app must never be taken for another one's
 )
 
@@ -47,6 +49,17 @@ deployment = Table(
     Column("id", Integer, primary_key=True),
     Column("key", LargeBinary, nullable=False),  # random; what secrets are hashed and tokens are signed with
     Column("access", BigInteger, nullable=False),  # grows with every change of apps and credentials
+    # Something known, sealed with the key file's key: so another key is recognised. Empty: nothing is sealed.
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# What seals the faces of an app, itself sealed with the key file's key. More than one while a new one takes over.
+app_keys = Table(
+    "app_keys",
+    metadata,
+    Column("app_id", ForeignKey("apps.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
 )
 
 credentials = Table(

@@ -159,6 +159,7 @@ def open_engine(path: Path, connections: int, begin: str) -> sa.Engine:
             "foreign_keys=ON",
             "busy_timeout=10000",
             "cache_size=-8000",
+            "secure_delete=ON",  # a deleted face or key is overwritten, not only forgotten
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -17,11 +17,13 @@ from face_server.model import DEFAULT_APP
 from face_server.store.access import AccessRows
 from face_server.store.bindings import Bindings
 from face_server.store.database import Heard, database_at
+from face_server.store.keyring import Keyring
 from face_server.store.pages import Pages
 from face_server.store.pictures import Pictures
 from face_server.store.reading import Reading
 from face_server.store.rows import Enrolled, Mode, NewFace, Quota, Removed, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+from face_server.store.sealing import Seal, Sealer
 from face_server.store.work import Audit, JobRows, Operators
 from face_server.store.writing import NO_QUOTA, Writing
 
@@ -40,19 +42,29 @@ class Store(Reading):
 
     creates_apps = True  # on the way, with their first group
 
-    def __init__(self, place: Path | str, quota: Quota = NO_QUOTA, connections: int = CONNECTIONS) -> None:
-        """In a file of SQLite, or at the address of a Postgres with so many connections at most."""
+    def __init__(
+        self,
+        place: Path | str,
+        quota: Quota = NO_QUOTA,
+        connections: int = CONNECTIONS,
+        sealer: Sealer | None = None,
+    ) -> None:
+        """In a file of SQLite, or at the address of a Postgres with so many connections at most. Without a sealer it
+        cannot be asked for faces, if they are sealed."""
+        self.place = place
         self._followers: list[Heard] = []
-        super().__init__(database_at(place, connections, self._heard))
+        super().__init__(database_at(place, connections, self._heard), sealer or Sealer())
         self.access = AccessRows(self._database)
         self.pages = Pages(self._database)
-        self.pictures, self.bindings = Pictures(self._database, self._write), Bindings(self._database, self._write)
+        self.pictures = Pictures(self._database, self._write, self.sealer)
+        self.bindings = Bindings(self._database, self._write, self.sealer)
         self.operators, self.audit = Operators(self._database), Audit(self._database)
         self.jobs = JobRows(self._database)
         self._quota = quota
 
     async def open(self) -> None:
         await self._database.open()
+        await Keyring(self._database, self.sealer).open()
         born = sa.insert(apps).values(name=DEFAULT_APP, seq=0, forgotten=0, embedding_id="", created=time.time())
 
         def work(connection: sa.Connection) -> None:
@@ -78,14 +90,23 @@ class Store(Reading):
             heard(app_id, seq)
 
     async def _write(self, app: str, work: Callable[[Writing], T], create: bool = False) -> tuple[Write, T]:
-        def transaction(connection: sa.Connection) -> tuple[Write, T]:
-            writing = Writing.begin(connection, app, create and self.creates_apps, self._quota)
+        def transaction(connection: sa.Connection) -> tuple[Write, T, Seal | None]:
+            writing = Writing.begin(connection, app, create and self.creates_apps, self._quota, self.sealer)
             result = work(writing)
-            return writing.end(), result
+            return writing.end(), result, writing.used_seal
 
-        write, result = await self._database.write(transaction, app)
+        write, result, seal = await self._database.write(transaction, app)
+        self.sealer.remember(write.app_id, seal)
         self._database.announce(write.app_id, write.seq)
         return write, result
+
+    async def home(self, app: str) -> int:
+        """The id of an app whose seal is known from now on: both are made if they are not there."""
+        found = await self.seq(app)
+        if found is None or self.sealer.known(found[0]) is None:
+            write, _ = await self._write(app, lambda writing: writing.seal, create=True)
+            return write.app_id
+        return found[0]
 
     # Groups
 

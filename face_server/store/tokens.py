@@ -49,7 +49,9 @@ def forget_app(folder: Path, app: str) -> None:
     path = folder / "tokens" / "index.db"
     if path.exists():
         with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as index:
+            index.execute("PRAGMA secure_delete=ON")
             index.execute("DELETE FROM tokens WHERE app = ?", (app,))
+            index.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class Tokens(Protocol):

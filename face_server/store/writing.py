@@ -29,6 +29,7 @@ from face_server.errors import (
 )
 from face_server.store.rows import Change, NewFace, Quota, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
+from face_server.store.sealing import PLAIN, Seal, Sealer, face_place
 
 _NEXT_NUMBER = (
     sa.update(apps)
@@ -52,6 +53,7 @@ _TOUCH_USER = (
 )
 _NEW_USER = sa.insert(users).returning(users.c.id)
 _NEW_FACE = sa.insert(faces).returning(faces.c.id)
+_FACES_OF = sa.select(faces).where(faces.c.user_id == bindparam("user"))
 _SAME_FACE = sa.select(faces.c.id).where(faces.c.group_id == bindparam("group"), faces.c.token == bindparam("token"))
 _ANY_FACE = sa.select(faces.c.id).where(faces.c.user_id == bindparam("user")).limit(1)
 _COUNT_FACES = sa.select(sa.func.count()).select_from(faces).where(faces.c.user_id == bindparam("user"))
@@ -63,29 +65,47 @@ _COUNT_GROUPS = (
 _NEW_CHANGE = sa.insert(changes)
 
 NO_QUOTA = Quota()
+OPEN = Sealer()
 
 
 class Writing:
     """One write to one app: it has taken the app's next number, and notes what it changes under it."""
 
     def __init__(
-        self, connection: sa.Connection, app_id: int, seq: int, embedding_id: str, quota: Quota = NO_QUOTA
+        self,
+        connection: sa.Connection,
+        app_id: int,
+        seq: int,
+        embedding_id: str,
+        quota: Quota = NO_QUOTA,
+        sealer: Sealer = OPEN,
     ) -> None:
         self.run = connection.execute
+        self._connection = connection
         self._quota = quota
+        self._sealer = sealer
+        self.used_seal: Seal | None = None
         self.app_id, self.seq = app_id, seq
         self._embedding_id = embedding_id
         self._changes: list[Change] = []
 
     @classmethod
-    def begin(cls, connection: sa.Connection, app: str, create: bool, quota: Quota = NO_QUOTA) -> Writing:
+    def begin(
+        cls, connection: sa.Connection, app: str, create: bool, quota: Quota = NO_QUOTA, sealer: Sealer = OPEN
+    ) -> Writing:
         row = connection.execute(_NEXT_NUMBER, {"app": app}).first()
         if row is not None:
-            return cls(connection, row.id, row.seq, row.embedding_id, quota)
+            return cls(connection, row.id, row.seq, row.embedding_id, quota, sealer)
         if not create:
             raise GroupMissing(f"no app {app!r}")
         born = {"name": app, "seq": 1, "forgotten": 0, "embedding_id": "", "created": time.time()}
-        return cls(connection, connection.execute(_NEW_APP, born).scalar_one(), 1, "", quota)
+        return cls(connection, connection.execute(_NEW_APP, born).scalar_one(), 1, "", quota, sealer)
+
+    @property
+    def seal(self) -> Seal:
+        if self.used_seal is None:
+            self.used_seal = self._sealer.for_writing(self._connection, self.app_id)
+        return self.used_seal
 
     # The feed of changes
 
@@ -203,10 +223,22 @@ class Writing:
         user_id = self.new_user(group_id, person.name, person.info, person.meta)
         for face in owned:
             self.refuse_duplicate(group_id, face.token)
-            copy = NewFace(face.token, face.template, face.spot, face.picture, json.loads(face.meta))
-            self.add_face(group_id, user_id, copy)
+            self.add_face(group_id, user_id, self.opened(face))
 
     # Faces
+
+    def opened(self, row: sa.Row[Any]) -> NewFace:
+        """A row of a face as what it was made of."""
+        template, spot = open_face(self.seal, row)
+        return NewFace(row.token, template, spot, row.picture, json.loads(row.meta))
+
+    def _sealed(self, group_id: int, user_id: int, face: NewFace) -> dict[str, bytes]:
+        if self.seal is PLAIN:
+            return {"template": face.template, "spot": face.spot}
+        return {
+            name: self.seal.seal(data, face_place(group_id, user_id, face.token, name))
+            for name, data in (("template", face.template), ("spot", face.spot))
+        }
 
     def owner(self, face_id: int, group_id: int | None = None) -> int:
         """The user of a face of this app, or of this group; the face's group changes."""
@@ -227,10 +259,9 @@ class Writing:
 
     def refuse_same_spot(self, user_id: int, face: NewFace) -> None:
         """The same face of the same picture, whatever token the user's row of it got."""
-        same = sa.select(faces.c.id).where(faces.c.user_id == user_id, faces.c.template == face.template)
-        face_id = self.run(same.where(faces.c.spot == face.spot)).scalar()
-        if face_id is not None:
-            raise FaceExists(face_id)
+        for row in self.run(_FACES_OF, {"user": user_id}):
+            if open_face(self.seal, row) == (face.template, face.spot):
+                raise FaceExists(row.id)
 
     def _refuse_more_than(
         self, most: int, count: sa.Select[Any], which: dict[str, int], error: type[FaceError]
@@ -250,8 +281,7 @@ class Writing:
             "group_id": group_id,
             "user_id": user_id,
             "token": face.token,
-            "template": face.template,
-            "spot": face.spot,
+            **self._sealed(group_id, user_id, face),
             "picture": face.picture,
             "meta": json.dumps(dict(face.meta)),
             "created": time.time(),
@@ -264,7 +294,7 @@ class Writing:
         """Another template and picture under the same number. The pictures that nothing points to any more."""
         there = faces.c.id == face_id
         old = self.run(sa.select(faces.c.picture).where(there)).scalar_one()
-        values = {"token": face.token, "template": face.template, "spot": face.spot, "picture": face.picture}
+        values = {"token": face.token, "picture": face.picture, **self._sealed(group_id, user_id, face)}
         self.run(sa.update(faces).where(there).values(**values))
         # Galleries overwrite the vector they have under this number.
         self.note([Change(self.seq, "add", group_id, face_id, user_id, face.template)])
@@ -295,6 +325,15 @@ class Writing:
             return []
         named = (sa.select(column).where(column.in_(keys)) for column in (faces.c.picture, pictures.c.original))
         return sorted(keys - set(self.run(sa.union(*named)).scalars()))
+
+
+def open_face(seal: Seal, row: sa.Row[Any]) -> tuple[bytes, bytes]:
+    """Template and spot of a row."""
+    if seal is PLAIN:
+        return bytes(row.template), bytes(row.spot)
+    group, user, token = row.group_id, row.user_id, row.token
+    template = seal.open(bytes(row.template), face_place(group, user, token, "template"))
+    return template, seal.open(bytes(row.spot), face_place(group, user, token, "spot"))
 
 
 def _born() -> dict[str, float]:
