@@ -17,9 +17,13 @@ Make = Callable[[int, Vectors, Ids, Ids], Gallery]
 
 
 def gallery_of(make: Make, numbers: range, users: int = 10**9, dimensions: int = DIMENSIONS) -> Gallery:
+    return make(GROUP, *rows_of(numbers, users, dimensions))
+
+
+def rows_of(numbers: range, users: int = 10**9, dimensions: int = DIMENSIONS) -> tuple[Vectors, Ids, Ids]:
     vectors = np.stack([vector(n, dimensions) for n in numbers]) if numbers else np.empty((0, dimensions), np.float32)
     ids = np.array(numbers, np.int64)
-    return make(GROUP, vectors, ids.copy(), ids % users)
+    return vectors, ids, ids % users
 
 
 class Oracle:
@@ -58,21 +62,27 @@ class AnyHistory(RuleBasedStateMachine):
 
     make: Make
 
-    @initialize(start=st.integers(0, 120), users=st.integers(1, 40))
+    @initialize(start=st.integers(0, 20) | st.integers(40, 150), users=st.integers(1, 40))
     def begin(self, start: int, users: int) -> None:
         self.gallery = gallery_of(type(self).make, range(start), users)
         self.oracle = Oracle(self.gallery)
+        self.touched: list[Vectors] = []
+        self.gone: list[Vectors] = []
 
     @rule(face=FACES, user=USERS, seed=st.integers(200, 10_000))
     def put(self, face: int, user: int, seed: int) -> None:
         self.gallery.put(face, user, vector(seed))
+        if face in self.oracle.rows:
+            self.gone.append(self.oracle.rows[face][1])
         self.oracle.rows[face] = (user, vector(seed))
+        self.touched.append(vector(seed))
 
     @rule(faces=st.lists(FACES, max_size=40))
     def remove(self, faces: list[int]) -> None:
         for face in faces:
             self.gallery.remove(face)
-            self.oracle.rows.pop(face, None)
+            if face in self.oracle.rows:
+                self.gone.append(self.oracle.rows.pop(face)[1])
 
     @rule(stops_after=st.integers(0, 3))
     def tidy(self, stops_after: int) -> None:
@@ -85,12 +95,22 @@ class AnyHistory(RuleBasedStateMachine):
         for query, hits in zip(queries, self.gallery.search(queries, limit, users), strict=True):
             self.oracle.check(hits, query, limit, users)
 
+    @rule(which=st.integers(0, 10**6), limit=st.integers(1, 3))
+    def look_for_a_face(self, which: int, limit: int) -> None:
+        """One that is there, one that was touched just now, and one that is gone."""
+        looked_for = [*self.touched[-4:], *self.gone[-4:]]
+        if self.oracle.rows:
+            faces = sorted(self.oracle.rows)
+            looked_for.append(self.oracle.rows[faces[which % len(faces)]][1])
+        for query in looked_for:
+            self.oracle.check(self.gallery.search(query[None], limit)[0], query, limit, None)
+
     @invariant()
     def same_size(self) -> None:
         assert len(self.gallery) == len(self.oracle.rows)
 
     def teardown(self) -> None:
-        self.search(20_000, 3, None)
+        self.look_for_a_face(0, 1)
         templates, faces, users = self.gallery.copy()
         rows = zip(faces.tolist(), users.tolist(), templates.astype(np.float32), strict=True)
         kept = {face: (user, row.tobytes()) for face, user, row in rows}

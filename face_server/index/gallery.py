@@ -229,7 +229,7 @@ class LocalGallery:
             if self._fill(fresh, stop):
                 with self.lock.writing():
                     self._shortlist = fresh
-                    self._vectors = self._vectors.astype(np.float16, copy=False)  # takes about a second for a million
+                    self._halve()  # takes about a second for a million
         finally:
             self._next = None
 
@@ -244,6 +244,12 @@ class LocalGallery:
                 return True
             start += _PART
         return False
+
+    def _halve(self) -> None:
+        if self._vectors.dtype != np.float16:
+            halves = np.empty(self._vectors.shape, np.float16)
+            halves[: self._count] = self._vectors[: self._count]
+            self._vectors = halves
 
     def _sample(self) -> Vectors:
         with self.lock.reading():

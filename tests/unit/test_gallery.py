@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from face_server.index.codes import CodesForLarge
 from face_server.index.gallery import LocalGallery
 from face_server.index.protocol import Ids, Vectors
-from tests.gallery_oracle import GROUP, AnyHistory, Make, Oracle, gallery_of
+from tests.gallery_oracle import GROUP, AnyHistory, Make, Oracle, gallery_of, rows_of
 from tests.small_library import DIMENSIONS, vector
 
 
@@ -29,7 +29,7 @@ WAYS = {"exact": exact, "two stages": two_stages}
 @pytest.mark.parametrize("make", WAYS.values(), ids=WAYS)
 def test_whatever_happens_gallery_and_oracle_find_the_same(make: Make) -> None:
     machine = type("History", (AnyHistory,), {"make": staticmethod(make)})
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
 
 
 @pytest.mark.parametrize("make", WAYS.values(), ids=WAYS)
@@ -95,3 +95,27 @@ def test_searches_beside_changes_see_whole_rows() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shortlist_knows_every_row_exactly_once(seed: int) -> None:
+    """Fewer rows than it looks at closely: so it has to name all of them, whatever happened to them."""
+    rng = np.random.default_rng(seed)
+    gallery = two_stages(GROUP, *rows_of(range(120)))
+    gallery.tidy(lambda: False)
+    for step in range(200):
+        faces = gallery.copy()[1]
+        kind = rng.integers(5)
+        if kind == 0 and len(faces) < 200:
+            gallery.put(1000 + step, 1, vector(1000 + step))
+        elif kind == 1:
+            gallery.put(int(rng.choice(faces)), 1, vector(1000 + step))
+        elif kind == 2:
+            gallery.remove(int(faces[-1]))
+        elif kind == 3 and len(faces) > 80:
+            gallery.remove(int(rng.choice(faces)))
+        elif step % 9 == 0:
+            gallery.tidy(lambda: False)
+        assert gallery.shortlist is not None
+        (slots,) = gallery.shortlist.find(vector(step)[None], 1)
+        assert sorted(slots.tolist()) == list(range(len(gallery)))
