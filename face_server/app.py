@@ -28,6 +28,7 @@ from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
 from face_server.index.gallery import Hit
 from face_server.index.registry import Registry
+from face_server.index.room import half_of_the_memory
 from face_server.index.snapshots import Snapshots
 from face_server.ops import console, docs, guide
 from face_server.ops.context import Ending, RequestScope
@@ -145,7 +146,8 @@ class Parts:
         snapshots = Snapshots(
             self.settings.data_dir / "galleries", info.embedding_id, info.dimensions, seals=GallerySeals(self.sealer)
         )
-        return Registry(self.store, scan, info.dimensions, snapshots)
+        memory = self.settings.gallery_mb * MB or half_of_the_memory()
+        return Registry(self.store, scan, info.dimensions, snapshots, memory)
 
     async def _local_vision(self, _: AsyncExitStack) -> LocalVision:
         most = self.settings.max_picture_pixels
@@ -175,6 +177,8 @@ class Parts:
             gauge("face_workers", "Workers that live", lambda: vision.workers)
             gauge("face_worker_lanes", "Lanes of these workers", lambda: vision.lanes)
         gauge("face_galleries", "Galleries in memory", lambda: len(self.registry.galleries))
+        gauge("face_gallery_bytes", "Memory of these galleries", lambda: self.registry.memory)
+        gauge("face_gallery_evictions", "Galleries that had to make room", lambda: self.registry.evictions)
         gauge("face_gallery_faces", "Faces in these galleries", lambda: sum(map(len, self.registry.galleries)))
 
     def tell(self, listener: socket.socket) -> None:

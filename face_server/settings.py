@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     max_batch: int = Field(default=0, ge=0)  # 0: 1 on a CPU, 32 on a GPU
     deadline_ms: int = Field(default=5000, ge=50)  # a request that cannot be answered within it is refused at once
     queue_mb: int = Field(default=256, ge=1)  # pictures waiting, in megabytes
+    gallery_mb: int = Field(default=0, ge=0)  # galleries in memory; 0: half of what the machine or the container has
 
     # Pictures
     max_body_mb: int = Field(default=24, ge=1)
