@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from face_server.bus import names
 from face_server.bus.names import Names
+from face_server.bus.pipe import Command, Pipe
 
 ORPHAN_IDLE_MS = 500  # what was taken later than that is not yet looked at
 ORPHANS_AT_ONCE = 1000
@@ -23,49 +24,55 @@ class Taken:
 
 
 class Exchange:
-    """Every step may raise RedisError: then `renew` and the step again."""
+    """Every step may raise RedisError or OSError: then `renew` and the step again."""
 
     def __init__(self, url: str, keys: Names, consumer: str) -> None:
         self._redis = names.connect(url)
+        self._pipe = Pipe(self._redis)
         self._keys, self._consumer = keys, consumer
-        self._done: str | None = None  # the script
+        self._joined = False
         self._own = True  # first what this lane had when its connection broke
-        self._pipe = self._redis.pipeline(transaction=False)
-        self._answers = 0
+        self._leaving: list[Command] = []
 
     def renew(self) -> None:
-        self._done, self._own, self._answers = None, True, 0
-        self._pipe.reset()
+        self._joined, self._own = False, True
+        self._leaving.clear()
+        self._pipe.let_go()
 
     def close(self) -> None:
+        self._pipe.let_go()
         self._redis.close()
 
     def answer(self, entry: bytes, answers: str, reply: bytes) -> None:
-        """Leaves with the next step."""
-        self._pipe.evalsha(self._ensure(), 2, self._keys.jobs, answers, names.GROUP, entry, reply, names.ANSWERS_MS)
-        self._answers += 1
+        """Leaves with the next step. The job goes after its answer: a crash in between makes a second one."""
+        jobs = self._keys.jobs
+        self._leaving += [
+            ("XADD", answers, "NOMKSTREAM", "MAXLEN", "~", names.ANSWERS_MOST, "*", b"a", reply),
+            ("XACK", jobs, names.GROUP, entry),
+            ("XDEL", jobs, entry),
+        ]
 
     def flush(self) -> None:
-        if self._answers:
+        if self._leaving:
             self._execute()
 
     def take(self) -> Taken | None:
         """The next one, or nothing when none comes for a while."""
-        self._ensure()
-        start = "0" if self._own else ">"
-        block = None if self._own else names.BLOCK_MS
-        self._pipe.xreadgroup(names.GROUP, self._consumer, {self._keys.jobs: start}, count=1, block=block)
-        streams = self._execute()[-1]
-        found = [entry for _, entries in streams for entry in entries]
+        self._join()
+        where: Command = ("STREAMS", self._keys.jobs, "0") if self._own else ("STREAMS", self._keys.jobs, ">")
+        block: Command = () if self._own else ("BLOCK", names.BLOCK_MS)
+        read: Command = ("XREADGROUP", "GROUP", names.GROUP, self._consumer, "COUNT", 1, *block, *where)
+        found = [entry for _, entries in self._execute(read)[-1] or () for entry in entries]
         if not found:
             self._own = False
             return None
-        return self._taken(*found[0])
+        entry, fields = found[0]
+        return self._taken(entry, dict(zip(fields[::2], fields[1::2], strict=True)) if fields else None)
 
     def orphan(self) -> Taken | None:
         """The oldest one that a dead worker had."""
         self.flush()
-        self._ensure()
+        self._join()
         pending: list[dict[str, Any]] = self._redis.xpending_range(
             self._keys.jobs, names.GROUP, "-", "+", ORPHANS_AT_ONCE, idle=ORPHAN_IDLE_MS
         )
@@ -92,23 +99,18 @@ class Exchange:
             return None
         return Taken(entry, fields[b"h"], fields[b"p"], tries)
 
-    def _ensure(self) -> str:
-        """After a new start of Redis neither the group nor the script is there."""
-        if self._done is not None:
-            return self._done
+    def _join(self) -> None:
+        """After a new start of Redis the group is not there."""
+        if self._joined:
+            return
         try:
             self._redis.xgroup_create(self._keys.jobs, names.GROUP, "0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
-        self._done = str(self._redis.script_load(names.DONE))
-        return self._done
+        self._joined = True
 
-    def _execute(self) -> list[Any]:
-        try:
-            results: list[Any] = self._pipe.execute()
-        except RedisError:
-            self.renew()
-            raise
-        self._answers = 0
+    def _execute(self, *more: Command) -> list[Any]:
+        results = self._pipe([*self._leaving, *more])
+        self._leaving.clear()
         return results

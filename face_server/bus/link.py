@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from face_server.bus import names, wire
 from face_server.bus.names import Names
+from face_server.bus.pipe import AsyncPipe, Command
 from face_server.vision.protocol import VisionInfo
 
 log = logging.getLogger(__name__)
@@ -33,41 +34,38 @@ async def learn(url: str, digest: str) -> VisionInfo | None:
 
 
 class Link:
-    def __init__(self, url: str, digest: str, server: str, most: int) -> None:
+    def __init__(self, url: str, digest: str, server: str) -> None:
         self.names = Names(digest)
         self.answers = self.names.answers(server)
         self._redis = names.connect_async(url)
-        self._most = most
-        self._scripts: dict[str, str] = {}
+        self._writing, self._reading = AsyncPipe(url), AsyncPipe(url)
         self._last = b"0"
 
     async def close(self) -> None:
+        await self._writing.close()
+        await self._reading.close()
         await self._redis.aclose()
 
     async def prepare(self) -> None:
-        """After a new start of Redis nothing there is as it was."""
-        for script in (names.PUT, names.LOST):
-            self._scripts[script] = await self._redis.script_load(script)
+        """After a new start of Redis nothing there is as it was. Workers answer only where somebody has made room."""
+        await self._redis.xadd(self.answers, {b"a": b""})
+        await self._redis.pexpire(self.answers, names.ANSWERS_MS)
         self._last = b"0"
 
-    async def put(self, jobs: Sequence[tuple[bytes, bytes]]) -> list[bytes | None]:
-        """The entry of each header and picture; None where the stream is full."""
-        pipe = self._redis.pipeline(transaction=False)
-        for header, picture in jobs:
-            pipe.evalsha(self._scripts[names.PUT], 1, self.names.jobs, str(self._most), header, picture)
-        entries: list[bytes | None] = await pipe.execute()
-        return entries
+    async def put(self, jobs: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """The entry of each header and picture."""
+        return await self._writing(*(("XADD", self.names.jobs, "*", b"h", head, b"p", body) for head, body in jobs))
 
     async def read(self, wait: bool = True) -> list[bytes]:
         """Answers that were not read before."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.xtrim(self.answers, minid=self._last, approximate=False)
-        pipe.xread({self.answers: self._last}, count=AT_ONCE, block=READ_BLOCK_MS if wait else None)
-        _, streams = await pipe.execute()
-        found = [entry for _, entries in streams for entry in entries]
+        block: Command = ("BLOCK", READ_BLOCK_MS) if wait else ()
+        trim: Command = ("XTRIM", self.answers, "MINID", self._last)
+        read: Command = ("XREAD", "COUNT", AT_ONCE, *block, "STREAMS", self.answers, self._last)
+        _, streams = await self._reading(trim, read)
+        found = [entry for _, entries in streams or () for entry in entries]
         if found:
             self._last = found[-1][0]
-        return [fields[b"a"] for _, fields in found]
+        return [answer for _, (_, answer) in found if answer]
 
     async def withdraw(self, entries: Sequence[bytes]) -> None:
         """Nobody waits for these: who has not begun shall not, who has begun shall stop."""
@@ -81,15 +79,16 @@ class Link:
         """The places of those that are not on the stream."""
         if not entries:
             return set()
-        found: Any = await self._redis.evalsha(self._scripts[names.LOST], 1, self.names.jobs, *entries)
+        found: Any = await self._redis.eval(names.LOST, 1, self.names.jobs, *entries)
         return set(found)
 
     async def look(self) -> list[wire.Beat]:
         """The living workers; and says that this server lives."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.set(names.PACK, self.names.digest, ex=names.PACK_SECONDS)
+        pipe.pexpire(self.answers, names.ANSWERS_MS)
         pipe.smembers(self.names.workers)
-        _, known = await pipe.execute()
+        *_, known = await pipe.execute()
         if not known:
             return []
         beats: Any = await self._redis.mget([self.names.beat(worker.decode()) for worker in known])

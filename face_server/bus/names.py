@@ -1,4 +1,4 @@
-"""Keys in Redis, and the few steps there that must not come apart."""
+"""Keys in Redis, and how to reach it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,9 @@ BEAT_MS = 700  # a worker that is silent for so long is dead
 BEAT_EVERY = 0.15  # seconds
 ANSWERS_MS = 30_000  # answers outlive a server that has gone for so long
 BLOCK_MS = 150  # a lane looks up from an empty stream so often
+ANSWERS_MOST = 10_000
 FIRST_WAIT, LONGEST_WAIT = 0.05, 0.4  # seconds between two attempts to reach Redis
 
-# An entry with header and picture, unless the stream is as long as it may be.
-PUT = """
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-return redis.call('XADD', KEYS[1], '*', 'h', ARGV[2], 'p', ARGV[3])
-"""
-# The answer to the server that asked, and the job is gone: both or neither.
-DONE = """
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', 'a', ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('XDEL', KEYS[1], ARGV[2])
-"""
 # Which of these entries are not there, by their place in the list.
 LOST = """
 local lost = {}
@@ -88,8 +77,8 @@ def connect(url: str) -> Redis:
     return Redis.from_url(url, **_ALWAYS, retry=Retry(NoBackoff(), 0), socket_read_size=262_144)
 
 
-def connect_async(url: str) -> AsyncRedis:
-    return AsyncRedis.from_url(url, **_ALWAYS, retry=AsyncRetry(NoBackoff(), 0))
+def connect_async(url: str, **options: Any) -> AsyncRedis:
+    return AsyncRedis.from_url(url, **(_ALWAYS | options), retry=AsyncRetry(NoBackoff(), 0))
 
 
 class Backoff:

@@ -25,8 +25,9 @@ from face_server.vision.protocol import Then, VisionInfo
 log = logging.getLogger(__name__)
 
 WAITING_MOST = 4096  # pictures in this server
-STREAM_MOST = 4096  # pictures on the stream, from all servers
-WINDOW = 2  # pictures on their way for every lane there is: one that runs and one that is ready for it
+# Pictures of a server on their way for every lane there is: one that runs and one that is ready for it. So the stream
+# is never longer than this times the lanes times the servers, and what must wait does so where it can be refused.
+WINDOW = 2
 PATIENCE = 1.0  # seconds that requests wait for Redis, or for the first worker, to come back
 HEADROOM = 0.9  # share of the time left that the way through the queue may take: an estimate is no promise
 LEARNING = 0.1  # weight of the newest answer in the average
@@ -64,12 +65,10 @@ class Job:
 
 
 class RemoteVision:
-    def __init__(
-        self, url: str, digest: str, info: VisionInfo, *, queue_bytes: int, stream_most: int = STREAM_MOST
-    ) -> None:
+    def __init__(self, url: str, digest: str, info: VisionInfo, *, queue_bytes: int) -> None:
         self.info = info
         server = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(6)}"
-        self._link = Link(url, digest, server, stream_most)
+        self._link = Link(url, digest, server)
         self._turns: Turns[Job] = Turns(WAITING_MOST, queue_bytes)
         self._away: dict[bytes, Job] = {}  # put on the stream, not yet answered
         self._withdrawn: list[bytes] = []
@@ -246,11 +245,7 @@ class RemoteVision:
         log_id = job.request.log_id if job.request else 0
         return wire.Header(job.id, self._link.answers, left, log_id, job.task)
 
-    def _has_put(self, job: Job, entry: bytes | None) -> None:
-        if entry is None:
-            self._away.pop(job.id, None)
-            job.fail(Busy(Stage.QUEUE))
-            return
+    def _has_put(self, job: Job, entry: bytes) -> None:
         job.entry = entry
         if job.id not in self._away and not job.answered:  # its request ended in between
             self._withdrawn.append(entry)

@@ -99,7 +99,7 @@ class Worker:
             time.sleep(names.BEAT_EVERY)
             try:
                 self._beat()
-            except RedisError as error:
+            except (RedisError, OSError) as error:
                 log.debug("no beat: %s", error)
             except Exception:
                 log.exception("a beat failed")
@@ -132,7 +132,7 @@ class Worker:
             try:
                 taken, done = self._next(exchange, done), None
                 backoff.reset()
-            except RedisError as error:
+            except (RedisError, OSError) as error:
                 exchange.renew()
                 if self._ending.is_set() and done is not None and backoff.tired:
                     return  # another worker will do it again

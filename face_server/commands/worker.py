@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -69,6 +70,7 @@ def _run(settings: Settings) -> None:
         ready=lambda: opened.ready,
     )
     working.start()
+    gc.freeze()  # modules and models stay: no collection has to walk through them
     print(f"ready: {working.id}, pack {pack.name}, {device}, {working.lanes} lanes", flush=True)
     ending.wait()
     working.stop()
