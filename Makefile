@@ -14,9 +14,11 @@ COMPILE := $(BIN)/python -m compileall -q face_server
 run: $(VENV)/.installed-$(EXTRA)
 	@exec $(BIN)/face-server serve
 
+# Real servers, killed and loaded, on a machine that may be busy: what fails is tried again, and told as RERUN.
+TEST := $(BIN)/python -m pytest --reruns 2
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not serial" --conformance
-	$(BIN)/python -m pytest -m serial
+	$(TEST) -n 2 --dist loadgroup -m "not serial" --conformance
+	$(TEST) -m serial
 
 # Writes docs/conformance.md.
 conformance: $(VENV)/.installed-dev
@@ -25,7 +27,7 @@ conformance: $(VENV)/.installed-dev
 # Builds the guide, which the server then shows at /guide and a wheel takes along.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m scripts.guide
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
