@@ -55,10 +55,8 @@ class Account:
         await self._audit.add(Entry(name, role, source, "sign_in", {}, outcome, context.log_id if context else 0))
 
     async def sign_out(self, request: Request, response: Response) -> None:
-        """Ends every session of this account."""
-        who = who_asks(request)
-        if who.name:
-            await self._sessions.sign_out(who)
+        """Ends this session."""
+        await self._sessions.sign_out(request)
         drop_cookies(response)
 
 

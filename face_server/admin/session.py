@@ -1,4 +1,4 @@
-"""Signing in. A session is a signed cookie: nothing of it is kept but the key of the account that signs it.
+"""Signing in. A session is a signed cookie. What is kept: the key of the account that signs it, and which were ended.
 
 The cookie carries a digest of the CSRF token, the token itself is in a second cookie that pages can read. Whoever has
 only the first cannot change anything.
@@ -98,8 +98,11 @@ class Sessions:
         who = Who(name, Role.of(operator.role), source, expires)
         return SignedIn(who, _signed(facts, operator.session_key), csrf)
 
-    async def sign_out(self, who: Who) -> None:
-        await self._operators.end_sessions(who.name, passwords.new_session_key())
+    async def sign_out(self, request: Request) -> None:
+        """Ends this session, for whoever has its cookie; others of the account go on."""
+        session = await self._session(request)
+        if session is not None and session.who.expires is not None:
+            await self._operators.end_session(session.csrf_digest, session.who.expires)
 
     async def _session(self, request: Request) -> _Session | None:
         payload, _, signature = request.cookies.get(COOKIE, "").partition(".")
@@ -110,7 +113,7 @@ class Sessions:
         if operator is None or not _same(_signature(payload, operator.session_key), signature):
             return None
         expires = float(facts["expires"])
-        if expires < time.time():
+        if expires < time.time() or await self._operators.ended(str(facts["csrf"])):
             return None
         who = Who(operator.name, Role.of(operator.role), source_of(request), expires)
         return _Session(who, str(facts["csrf"]))

@@ -173,6 +173,14 @@ operators = Table(
     Column("changed", Float, nullable=False),
 )
 
+# Sessions that were signed out; a row can go when the session's time is over.
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("session", String(64), primary_key=True),
+    Column("expires", Float, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

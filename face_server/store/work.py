@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from face_server.store.database import Database
-from face_server.store.schema import audit, job_rows, jobs, operators
+from face_server.store.schema import audit, ended_sessions, job_rows, jobs, operators
 
 WAITING, RUNNING = "waiting", "running"
 DONE, FAILED, CANCELLED, INTERRUPTED = "done", "failed", "cancelled", "interrupted"
@@ -89,9 +89,17 @@ class Operators:
 
         await self._database.write(work)
 
-    async def end_sessions(self, name: str, session_key: bytes) -> None:
-        change = sa.update(operators).where(operators.c.name == name).values(session_key=session_key)
-        await self._database.write(lambda connection: connection.execute(change))
+    async def end_session(self, session: str, expires: float) -> None:
+        def work(connection: sa.Connection) -> None:
+            same = ended_sessions.c.session == session
+            connection.execute(sa.delete(ended_sessions).where(same | (ended_sessions.c.expires < time.time())))
+            connection.execute(sa.insert(ended_sessions).values(session=session, expires=expires))
+
+        await self._database.write(work)
+
+    async def ended(self, session: str) -> bool:
+        query = sa.select(ended_sessions.c.session).where(ended_sessions.c.session == session)
+        return await self._database.read(lambda connection: connection.execute(query).first()) is not None
 
 
 class Audit:

@@ -135,9 +135,14 @@ def test_a_cookie_that_was_changed_is_nobodys(console: Console, change: str) -> 
     console.ask("GET", "/about", 401, headers={"Cookie": f"face_session={forged}"})
 
 
-def test_signing_out_ends_the_session_of_who_copied_the_cookie_too(console: Console) -> None:
+def test_signing_out_ends_this_session_for_who_copied_the_cookie_too(console: Console, guarded: ServerProcess) -> None:
     console.sign_in("viewer")
     copied = console.cookies["face_session"]
+    with Console(guarded.url) as elsewhere:
+        elsewhere.sign_in("viewer")
+        console.ask("DELETE", "/session", 204)
+        elsewhere.ask("GET", "/about")
+    console.sign_in("viewer")
     console.ask("DELETE", "/session", 204)
     assert "face_session" not in console.cookies
     console.ask("GET", "/about", 401, headers={"Cookie": f"face_session={copied}"})
