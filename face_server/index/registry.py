@@ -73,7 +73,7 @@ class Registry:
 
     @property
     def galleries(self) -> list[Gallery]:
-        return [gallery for app in self._apps.values() for gallery in app.galleries.values()]
+        return [gallery for app in self._apps.values() for gallery in list(app.galleries.values())]
 
     @property
     def memory(self) -> int:
@@ -96,7 +96,8 @@ class Registry:
         """The search as a function for a thread that has the vectors; its galleries are in memory now."""
         scan = Scan(limit, users)
         for group in groups:
-            self._room.enters(scan, await self._gallery(group))
+            if self._room.enters(scan, await self._gallery(group)):
+                await self.make_room()
         return scan
 
     async def applied(self, write: Write) -> None:
@@ -142,7 +143,7 @@ class Registry:
         """Until the galleries fit again, the coldest leaves. It comes back from its snapshot or from the rows."""
         async with self._making_room:
             while (cold := self._room.one_too_many(self.galleries)) is not None:
-                app = next(app for app in self._apps.values() if cold in app.galleries.values())
+                app = next((app for app in self._apps.values() if cold.group_id in app.galleries), _App())
                 await self._save(app, cold)
                 async with app.lock:
                     if app.galleries.get(cold.group_id) is cold and not self._room.in_use(cold):
@@ -156,6 +157,7 @@ class Registry:
         for group_id in loaded.keys() - await self._store.still_there(list(loaded)):
             loaded[group_id].galleries.pop(group_id, None)
             self._shelf.remove(group_id)
+        await self.make_room()  # they may have grown since their first search
 
     async def _gallery(self, group: GroupRef) -> Gallery:
         if group.embedding_id not in ("", self._shelf.embedding_id):
@@ -166,10 +168,7 @@ class Registry:
                 if 0 <= app.seen < group.seq:
                     await self._catch_up(group.app_id, app)
         gallery = app.galleries.get(group.id)
-        if gallery is None:
-            gallery = await self._load(group, app)
-            await self.make_room()
-        return gallery
+        return await self._load(group, app) if gallery is None else gallery
 
     # Following the feed, with the app's lock held
 

@@ -23,11 +23,13 @@ class Room:
         self._clock = itertools.count()
         self._last_used: dict[int, int] = {}
 
-    def enters(self, scan: Scan, gallery: Gallery) -> None:
-        """As long as the scan is wanted, its galleries stay."""
+    def enters(self, scan: Scan, gallery: Gallery) -> bool:
+        """As long as the scan is wanted, its galleries stay. True: this one is new here."""
+        new = gallery.group_id not in self._last_used
         scan.galleries.append(gallery)
         self._scans.add(scan)
         self._last_used[gallery.group_id] = next(self._clock)
+        return new
 
     def left(self, gallery: Gallery) -> None:
         self._last_used.pop(gallery.group_id, None)
