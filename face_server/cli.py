@@ -83,6 +83,7 @@ _WORDS = {
     "export": "Write the people of an app to a folder that import reads.",
     "worker": "Look at pictures for the servers that share a Redis.",
     "jobs": "List, start, follow and cancel the jobs of a running server.",
+    "purge": "Erase a user, a group or an app everywhere, and look whether anything is left.",
     "seal": "Seal what is kept of faces with a key file; change keys.",
     "models": "List, install, verify and calibrate packs of models.",
     "people": "List, show, add, find, change and delete people of a running server.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from face_server.index.registry import Registry
 from face_server.ops.serving import give_memory_back
 from face_server.store.blobs import Blobs
 from face_server.store.store import Store
+from face_server.store.work import Entry
 
 CLEAR_EVERY = 2.0  # seconds
 DROP_EVERY = 5.0
@@ -20,6 +22,11 @@ SAVE_EVERY = 300.0
 FORGET_EVERY = 600.0
 SWEEP_EVERY = 3600.0
 SWEEP_FIRST = 90.0  # what a crash left is old enough by then
+
+EXPIRE_FIRST = 60.0
+EXPIRE_EVERY = 3600.0
+FORGET_KEYS_EVERY = 60.0
+DAY = 86400.0
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +46,13 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
         """Pictures whose row a crash prevented."""
         await blobs.sweep(await store.picture_keys())
 
+    async def expire() -> None:
+        await end_old_faces(store, registry, blobs, time.time())
+
+    async def forget_keys() -> None:
+        """Of apps that another process has deleted."""
+        store.sealer.forget_all_but(await store.app_ids())
+
     async def trim() -> None:
         await asyncio.to_thread(give_memory_back)
 
@@ -49,6 +63,8 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
         (registry.save, SAVE_EVERY, SAVE_EVERY),
         (store.forget_changes, FORGET_EVERY, FORGET_EVERY),
         (sweep, SWEEP_FIRST, SWEEP_EVERY),
+        (expire, EXPIRE_FIRST, EXPIRE_EVERY),
+        (forget_keys, FORGET_KEYS_EVERY, FORGET_KEYS_EVERY),
     )
     tasks = [asyncio.create_task(_again_and_again(chore, first, every)) for chore, first, every in chores]
     try:
@@ -57,6 +73,20 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def end_old_faces(store: Store, registry: Registry, blobs: Blobs, now: float) -> None:
+    """As long as each app keeps them, and a line in the audit log for each app that had some."""
+    for app, days in (await store.access.retentions()).items():
+        before, ended = now - days * DAY, 0
+        while await store.expired(app, before):
+            count, removed = await store.expire(app, before)
+            await registry.applied(removed.write)
+            await blobs.remove(removed.pictures)
+            ended += count
+        if ended:
+            told = {"app": app, "days": str(days), "faces": str(ended)}
+            await store.audit.add(Entry("retention", "server", "", "retention", told, "ok", 0))
 
 
 async def _again_and_again(chore: Callable[[], Awaitable[None]], first: float, every: float) -> None:

@@ -77,6 +77,23 @@ def rotate(
 
 
 @app.command()
+def retention(
+    name: Name,
+    days: Annotated[
+        int | None, typer.Argument(min=0, max=36500, help="faces end after so many days; 0: never", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Tell, or say, after how many days the faces of an app are erased. A running server does it every hour."""
+    found = _run(data_dir, lambda apps: apps.retention(name, days))
+    if as_json:
+        _print_json({"app": name, "retention_days": found})
+    else:
+        out.print(f"the faces of {name} " + (f"end after {found} days" if found else "stay for ever"))
+
+
+@app.command()
 def delete(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,

@@ -62,6 +62,12 @@ class Apps:
         good = [credential for credential in credentials if credential.valid(now)]
         return [(count, [one for one in good if one.app == count.app]) for count in await self._rows.counts()]
 
+    async def retention(self, name: str, days: int | None) -> int:
+        """After how many days its faces end, from now on if a number is given; 0: never."""
+        if days is not None:
+            await self._rows.set_retention(name, days)
+        return await self._rows.retention(name)
+
     async def delete(self, name: str) -> None:
         """Nobody may come in from now on; when this returns, nothing of the app is left."""
         pictures = None

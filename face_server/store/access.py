@@ -122,6 +122,23 @@ class AccessRows:
         rows = [{"which": which, "at": at} for which, at in times.items()]
         await self._database.write(lambda connection: connection.execute(used, rows))
 
+    async def retention(self, app: str) -> int:
+        """Days after which a face ends; 0: it stays for ever."""
+        rows = await self._database.rows(sa.select(apps.c.retention_days).where(apps.c.name == app))
+        if not rows:
+            raise AppMissing(app)
+        return int(rows[0].retention_days)
+
+    async def retentions(self) -> dict[str, int]:
+        """Of the apps whose faces end."""
+        query = sa.select(apps.c.name, apps.c.retention_days).where(apps.c.retention_days > 0)
+        return {row.name: row.retention_days for row in await self._database.rows(query)}
+
+    async def set_retention(self, app: str, days: int) -> None:
+        change = sa.update(apps).where(apps.c.name == app).values(retention_days=days)
+        if not await self._database.write(lambda connection: connection.execute(change).rowcount):
+            raise AppMissing(app)
+
     # Deleting an app: first nobody may come in any more, then its groups are cleared in parts, then the rest goes
 
     async def close_app(self, app: str) -> list[int]:

@@ -57,6 +57,9 @@ class Reading:
     async def apps(self) -> list[str]:
         return [row.name for row in await self._all(sa.select(apps.c.name).order_by(apps.c.id))]
 
+    async def app_ids(self) -> set[int]:
+        return {row.id for row in await self._all(sa.select(apps.c.id))}
+
     async def seq(self, app: str) -> tuple[int, int] | None:
         """Id of the app and the number of its last write."""
         rows = await self._all(sa.select(apps.c.id, apps.c.seq).where(apps.c.name == app))

@@ -76,6 +76,13 @@ def forget_app(url: str, app: str) -> None:
             redis.delete(key)
 
 
+def forget_all(url: str) -> None:
+    """The tokens and pictures of everybody."""
+    with closing(_connect(url)) as redis:
+        for key in redis.scan_iter(match=f"{PREFIX}:*", count=1000):
+            redis.delete(key)
+
+
 class SharedTokens:
     def __init__(self, url: str, minutes: float, megabytes: int) -> None:
         self._redis = _connect(url)

@@ -19,10 +19,10 @@ from face_server.store.bindings import Bindings
 from face_server.store.database import Heard, database_at
 from face_server.store.keyring import Keyring
 from face_server.store.pages import Pages
-from face_server.store.pictures import Pictures
+from face_server.store.pictures import Pictures, end_faces
 from face_server.store.reading import Reading
 from face_server.store.rows import Enrolled, Mode, NewFace, Quota, Removed, Write
-from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
 from face_server.store.sealing import Seal, Sealer
 from face_server.store.work import Audit, JobRows, Operators
 from face_server.store.writing import NO_QUOTA, Writing
@@ -146,6 +146,30 @@ class Store(Reading):
         """Clear one part of a deleted group. True when nothing of it is left; and the pictures to remove."""
         _, result = await self._write(app, lambda writing: writing.clear_part(group_id, CHUNK))
         return result
+
+    async def expire(self, app: str, before: float) -> tuple[int, Removed]:
+        """End some of the faces that were registered before a time. How many; none: nothing so old is left."""
+
+        def work(writing: Writing) -> tuple[int, list[str]]:
+            old = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.created < before)
+            rows = writing.run(sa.select(pictures).where(old).limit(CHUNK)).all()
+            keys = end_faces(writing, [row.token for row in rows if row.token])
+            writing.run(sa.delete(pictures).where(pictures.c.id.in_([row.id for row in rows])))
+            keys += writing.unused(row.original for row in rows)
+            some = sa.select(faces.c.id).where(faces.c.app_id == writing.app_id, faces.c.created < before).limit(CHUNK)
+            ids = list(writing.run(some).scalars())
+            return len(rows) + len(ids), keys + writing.remove_people(faces.c.id.in_(ids))
+
+        write, (count, keys) = await self._write(app, work)
+        return count, Removed(write, tuple(keys))
+
+    async def expired(self, app: str, before: float) -> bool:
+        """Is there a face that was registered before a time?"""
+        for table in (faces, pictures):
+            query = sa.select(table.c.id).join(apps, apps.c.id == table.c.app_id).where(apps.c.name == app)
+            if await self._all(query.where(table.c.created < before).limit(1)):
+                return True
+        return False
 
     # Faces
 

@@ -1,0 +1,117 @@
+"""`face-server purge`: erase a user, a group or an app everywhere, and look whether anything is left."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from face_server.errors import FaceError
+from face_server.faces.apps import Apps
+from face_server.settings import Settings, load_settings
+from face_server.store.access import AppMissing
+from face_server.store.blobs import Blobs
+from face_server.store.erasing import Erasing, Target
+from face_server.store.occupied import occupied
+from face_server.store.scrubbing import rewrite
+from face_server.store.sealing import Sealer
+from face_server.store.store import Store
+from face_server.store.work import Entry
+
+app = typer.Typer(add_completion=False, help="Erase a user, a group or an app everywhere, and prove it.")
+
+
+@app.command()
+def purge(
+    of_app: Annotated[str, typer.Option("--app", help="the app, or where the group or user is")],
+    group: Annotated[str, typer.Option(help="only this group", show_default=False)] = "",
+    user: Annotated[
+        str, typer.Option(help="only this user, in the group or in all of the app", show_default=False)
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
+    ] = None,
+) -> None:
+    """Erase rows, pictures, snapshots and cached tokens; then read every table and every file of the data folder, and
+    fail if something of it is left. The servers must be stopped."""
+    target = Target(of_app, group, user)
+    try:
+        settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
+        with occupied(settings.data_dir, alone=True):
+            if not yes:
+                typer.confirm(
+                    f"Erase {' / '.join(filter(None, (of_app, group, user)))} for ever?", abort=True, err=True
+                )
+            clean = asyncio.run(_purge(settings, target))
+    except (FaceError, AppMissing, ValueError, OSError) as error:
+        _fail(f"nobody of this name: {error}" if isinstance(error, AppMissing) else str(error))
+    if not clean:
+        _fail("something is left, see above")
+    print("nothing of it is left")
+
+
+async def _purge(settings: Settings, target: Target) -> bool:
+    store = Store(settings.database, sealer=Sealer.of(settings.key_file))
+    erasing = Erasing(store, settings.data_dir, target)
+    try:
+        await store.open()
+        if not await erasing.collect():
+            raise ValueError("there is nobody of this name")
+        if not (target.group or target.user):
+            await Apps(store, Blobs(settings.data_dir / "pictures"), settings.data_dir).delete(target.app)
+        await erasing.erase()
+        _drop_short_cuts(settings, erasing.evidence.groups)
+        rows, shared = await erasing.rows_left(), await erasing.shared()
+        tables = await erasing.left_in_tables()
+        told = {"app": target.app, "group": target.group, "user": target.user}
+        named = target.without_names({name: value for name, value in told.items() if value})
+        await store.audit.add(Entry(getpass.getuser(), "shell", "command line", "purge", named, "ok", 0))
+    finally:
+        await store.close()
+    await rewrite(settings.database)
+    files = erasing.left_in_files()
+    _tell(erasing, rows, shared, tables, files)
+    return not rows and not any(hits for _, hits in (*tables.values(), *files.values()))
+
+
+def _drop_short_cuts(settings: Settings, groups: set[int]) -> None:
+    """Pictures of the last requests may show anybody, so all tokens that are not registered end now."""
+    for group_id in groups:
+        (settings.data_dir / "galleries" / f"{group_id}.gallery").unlink(missing_ok=True)
+    shutil.rmtree(settings.data_dir / "tokens", ignore_errors=True)
+    if settings.redis:
+        from face_server.store.shared_tokens import forget_all
+
+        forget_all(settings.redis)
+
+
+def _tell(
+    erasing: Erasing,
+    rows: int,
+    shared: int,
+    tables: dict[str, tuple[int, int]],
+    files: dict[Path, tuple[int, int]],
+) -> None:
+    evidence = erasing.evidence
+    erased = ", ".join(f"{len(ids)} {name}" for name, ids in sorted(evidence.rows.items()))
+    print(f"erased: {erased or 'no rows'}; {len(set(evidence.files) - {''})} pictures; {rows} rows are left")
+    print(f"looked for {len(evidence.pieces)} pieces of templates, pictures, tokens and names;")
+    print(f"{shared} others were left out, because somebody who stays has the same")
+    for name, (count, hits) in tables.items():
+        print(f"  table {name}: {count} rows, {hits} pieces found")
+    print(f"  {len(files)} files, {sum(size for size, _ in files.values())} bytes:")
+    for path, (_, hits) in files.items():
+        if hits:
+            print(f"  file {path}: {hits} pieces found")
+    print(f"  {sum(1 for _, hits in files.values() if hits)} files with pieces in them")
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"face-server: {text}", file=sys.stderr)
+    raise typer.Exit(1)
