@@ -76,6 +76,7 @@ def _refuse(error: Exception) -> NoReturn:
 _WORDS = {
     "admin": "Give passwords to people who administer the server.",
     "apps": "Create, list, rotate and delete apps with their keys and secrets.",
+    "backup": "Write the library as of one instant into a folder, also beside a running server.",
     "db": "Migrate the database's schema; copy a library from SQLite to Postgres.",
     "groups": "List, add and delete groups of a running server.",
     "doctor": "Check the installation: what is wrong, and what to do.",
@@ -87,6 +88,7 @@ _WORDS = {
     "seal": "Seal what is kept of faces with a key file; change keys.",
     "models": "List, install, verify and calibrate packs of models.",
     "people": "List, show, add, find, change and delete people of a running server.",
+    "restore": "Check a backup and make it the library of an empty data folder.",
     "top": "Watch a running server in the terminal.",
     "try": "Look at photos: every face with all that the models tell.",
 }
