@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "face_server"
 
-ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops", "checks")
+ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops", "checks", "backup")
 ALLOWED = {
     "admin": {"faces", "store"},
     "dialects": {"faces"},
@@ -20,6 +20,7 @@ ALLOWED = {
     "index": {"engine", "store"},
     "store": set(),
     "ops": set(),
+    "backup": {"store"},
     "checks": {"engine", "vision", "store"},
 }
 FOREIGN = {
