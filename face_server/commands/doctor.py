@@ -51,7 +51,7 @@ def _findings(data_dir: Path | None) -> Iterator[Finding]:
         text = str(error)
         if hasattr(error, "errors"):  # of the settings: without the value, which may be a secret
             text = "; ".join(f"FACE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        yield wrong("settings", text, "README.md and face_server/settings.py list the settings")
+        yield wrong("settings", text, "docs/operating.md and face_server/settings.py list the settings")
         return
     yield from every.findings(settings)
 
