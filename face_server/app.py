@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -17,8 +18,6 @@ from face_server.admin.about import PackFacts, Role
 from face_server.admin.api import Admin, Deployment
 from face_server.admin.server import Sources
 from face_server.admin.stories import Stories
-from face_server.bus import link, wire
-from face_server.bus.remote import RemoteVision
 from face_server.dialects import baidu, baidu_cloud, cloudwalk, enn, facebox, sid
 from face_server.engine.lanes import Lanes
 from face_server.engine.session import choose_device
@@ -45,14 +44,15 @@ from face_server.store.rows import Quota
 from face_server.store.sealed_galleries import GallerySeals
 from face_server.store.sealed_tokens import SealedTokens
 from face_server.store.sealing import Sealer
-from face_server.store.shared_tokens import SharedTokens
 from face_server.store.store import Store
 from face_server.store.tokens import TokenCache
-from face_server.vision import offline
 from face_server.vision.local import LocalVision
 from face_server.vision.opened import Opened
-from face_server.vision.opened import info as pack_info
 from face_server.vision.packs import find_pack
+
+if TYPE_CHECKING:  # most servers have no Redis, and its client takes a while to load
+    from face_server.bus.remote import RemoteVision
+    from face_server.store.shared_tokens import SharedTokens
 
 MB = 2**20
 LANES_BESIDE_WORKERS = 2  # for searches, and for cutting pictures
@@ -79,6 +79,7 @@ class Parts:
         usual = min(LANES_BESIDE_WORKERS, cores()) if settings.redis else usual
         self.lanes = Lanes(settings.lanes or usual, queue_bytes=settings.queue_mb * MB, meter=self.metrics)
         self.models: Opened | None = None  # None: the workers have them
+        self.remote: RemoteVision | None = None
         sealer = Sealer.of(settings.key_file)
         if isinstance(settings.database, Path):
             refuse_early(settings.database, sealer)
@@ -93,6 +94,8 @@ class Parts:
             settings.data_dir, settings.token_minutes, settings.token_cache_mb
         )
         if settings.redis:
+            from face_server.store.shared_tokens import SharedTokens
+
             self.tokens = SharedTokens(settings.redis, settings.token_minutes, settings.token_cache_mb)
         self.sealer = sealer
         self.blobs = Blobs(settings.data_dir / "pictures", self.store if self.sealer.active else None)
@@ -157,11 +160,15 @@ class Parts:
         return LocalVision(self.models.analyzer, self.lanes, self.models.info)
 
     async def _remote_vision(self, stack: AsyncExitStack) -> RemoteVision:
+        from face_server.bus import link, wire
+        from face_server.bus.remote import RemoteVision
+        from face_server.vision import offline, opened
+
         url, digest = self.settings.redis, wire.digest(self.pack)
         info = await link.learn(url, digest)
         if info is None:  # before the first worker: the models are asked once and let go
-            info = await asyncio.to_thread(lambda: pack_info(self.pack, offline.analyzer(self.pack)))
-        vision = RemoteVision(url, digest, info, queue_bytes=self.settings.queue_mb * MB)
+            info = await asyncio.to_thread(lambda: opened.info(self.pack, offline.analyzer(self.pack)))
+        self.remote = vision = RemoteVision(url, digest, info, queue_bytes=self.settings.queue_mb * MB)
         stack.push_async_callback(vision.close)
         await vision.start()
         return vision
@@ -171,7 +178,7 @@ class Parts:
         gauge("face_queue_length", "Work that waits for a lane", lambda: self.lanes.length)
         gauge("face_lanes", "Lanes there should be", lambda: self.lanes.count)
         gauge("face_lanes_alive", "Lanes that work", lambda: self.lanes.alive)
-        if isinstance(vision := self.vision, RemoteVision):
+        if vision := self.remote:
             gauge("face_bus_waiting", "Pictures that wait here for their turn", lambda: vision.length)
             gauge("face_bus_away", "Pictures of this server that workers have or will get", lambda: vision.away)
             gauge("face_workers", "Workers that live", lambda: vision.workers)
@@ -226,13 +233,13 @@ class Parts:
 
     async def admit(self) -> None:
         """Raise now what a picture would be refused with later."""
-        await (self.vision.admit() if isinstance(self.vision, RemoteVision) else self.lanes.admit())
+        await (self.remote or self.lanes).admit()
 
     def drain(self) -> None:
         """Refuse what waits."""
         self.lanes.close()
-        if isinstance(self.vision, RemoteVision):
-            self.vision.drain()
+        if self.remote:
+            self.remote.drain()
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -92,7 +92,7 @@ class Admin:
         self._looking = Looking(service, deployment.analyze, settings)
         self._about = Telling(service, settings, deployment.pack, deployment.device, deployment.dialects, undo_seconds)
         self._figures = Figures(deployment.sources)
-        self._keys = Keys(Apps(store, deployment.blobs, settings.data_dir), store.access)
+        self._keys = Keys(Apps(store, deployment.blobs, settings.data_dir, settings.redis), store.access)
         self._shown = SettingsShown(settings)
 
     @asynccontextmanager

@@ -115,18 +115,18 @@ def delete(
 
 
 def _run(data_dir: Path | None, work: Callable[[Apps], Awaitable[T]]) -> T:
-    async def with_store(place: Path | str, folder: Path) -> T:
+    async def with_store(place: Path | str, folder: Path, redis: str) -> T:
         store = Store(place)
         await store.open()
         try:
-            return await work(Apps(store, Blobs(folder / "pictures"), folder))
+            return await work(Apps(store, Blobs(folder / "pictures"), folder, redis))
         finally:
             await store.close()
 
     try:
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(with_store(settings.database, settings.data_dir))
+        return asyncio.run(with_store(settings.database, settings.data_dir, settings.redis))
     except AppMissing as error:
         _fail(f"no app {str(error)!r}")
     except AppHasCredential as error:

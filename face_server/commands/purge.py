@@ -64,7 +64,9 @@ async def _purge(settings: Settings, target: Target) -> bool:
         if not await erasing.collect():
             raise ValueError("there is nobody of this name")
         if not (target.group or target.user):
-            await Apps(store, Blobs(settings.data_dir / "pictures"), settings.data_dir).delete(target.app)
+            await Apps(store, Blobs(settings.data_dir / "pictures"), settings.data_dir, settings.redis).delete(
+                target.app
+            )
         await erasing.erase()
         _drop_short_cuts(settings, erasing.evidence.groups)
         rows, shared = await erasing.rows_left(), await erasing.shared()

@@ -36,8 +36,8 @@ class Issued:
 
 
 class Apps:
-    def __init__(self, store: Store, blobs: Blobs, data_dir: Path) -> None:
-        self._store, self._blobs, self._data_dir = store, blobs, data_dir
+    def __init__(self, store: Store, blobs: Blobs, data_dir: Path, redis: str = "") -> None:
+        self._store, self._blobs, self._data_dir, self._redis = store, blobs, data_dir, redis
         self._rows: AccessRows = store.access
 
     async def create(self, name: str) -> Issued:
@@ -77,6 +77,10 @@ class Apps:
             pictures = await self._rows.drop_app(name)
         await self._blobs.remove(pictures)
         await asyncio.to_thread(forget_app, self._data_dir, name)
+        if self._redis:
+            from face_server.store import shared_tokens  # most servers have no Redis
+
+            await asyncio.to_thread(shared_tokens.forget_app, self._redis, name)
         if isinstance(self._store.place, Path):
             await asyncio.to_thread(settle, self._store.place)  # the app's key was there as well
 
