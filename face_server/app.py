@@ -26,6 +26,7 @@ from face_server.faces.access import Access
 from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
 from face_server.index.gallery import Hit
+from face_server.index.card import shortlists_for
 from face_server.index.registry import Registry
 from face_server.index.room import half_of_the_memory
 from face_server.index.snapshots import Snapshots
@@ -147,7 +148,11 @@ class Parts:
 
         info = self.vision.info
         snapshots = Snapshots(
-            self.settings.data_dir / "galleries", info.embedding_id, info.dimensions, seals=GallerySeals(self.sealer)
+            self.settings.data_dir / "galleries",
+            info.embedding_id,
+            info.dimensions,
+            shortlists_for(self.device, info.dimensions, self.settings.gallery_card_mb),
+            GallerySeals(self.sealer),
         )
         memory = self.settings.gallery_mb * MB or half_of_the_memory()
         return Registry(self.store, scan, info.dimensions, snapshots, memory)
@@ -168,7 +173,9 @@ class Parts:
         info = await link.learn(url, digest)
         if info is None:  # before the first worker: the models are asked once and let go
             info = await asyncio.to_thread(lambda: opened.info(self.pack, offline.analyzer(self.pack)))
-        self.remote = vision = RemoteVision(url, digest, info, queue_bytes=self.settings.queue_mb * MB)
+        self.remote = vision = RemoteVision(
+            url, digest, info, queue_bytes=self.settings.queue_mb * MB, meter=self.metrics
+        )
         stack.push_async_callback(vision.close)
         await vision.start()
         return vision

@@ -17,6 +17,8 @@ from redis.exceptions import RedisError
 from face_server.bus import names, wire
 from face_server.bus.link import Link
 from face_server.bus.turns import Turns
+from face_server.engine.meter import Meter
+from face_server.engine.pace import Pace
 from face_server.errors import Busy, Cancelled, Stage
 from face_server.model import Analysis, Cleaned, Task
 from face_server.request import RequestContext, checkpoint, current
@@ -65,7 +67,7 @@ class Job:
 
 
 class RemoteVision:
-    def __init__(self, url: str, digest: str, info: VisionInfo, *, queue_bytes: int) -> None:
+    def __init__(self, url: str, digest: str, info: VisionInfo, *, queue_bytes: int, meter: Meter) -> None:
         self.info = info
         server = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(6)}"
         self._link = Link(url, digest, server)
@@ -76,6 +78,7 @@ class RemoteVision:
         self._up = False
         self._missing_since: float | None = time.monotonic()  # Redis, or every worker
         self._closed = False
+        self._meter, self._pace = meter, Pace()
         self._tasks: list[asyncio.Task[None]] = []
         self._step = 0.0  # seconds that one picture ahead costs, on average
         self.lanes = 0
@@ -97,7 +100,15 @@ class RemoteVision:
 
     async def admit(self) -> None:
         """Raise now what `analyze` would raise later, as far as that is known without the app."""
-        self._check_open()
+        try:
+            self._check_open()
+        except Busy as busy:
+            await self._refuse(busy)
+            raise
+
+    async def _refuse(self, busy: Busy) -> None:
+        self._meter.refused(busy.stage.value)
+        await self._pace.refuse()
 
     async def analyze(self, picture: bytes, task: Task, then: Then | None = None) -> Analysis:
         analysis = (await self._ask(picture, task)).analysis
@@ -134,7 +145,11 @@ class RemoteVision:
     async def _ask(self, picture: bytes, task: Task | None) -> wire.Reply:
         checkpoint()
         job = self._job(picture, task)
-        self._admit(job)
+        try:
+            self._admit(job)
+        except Busy as busy:
+            await self._refuse(busy)
+            raise
         for dropped in self._turns.put(job):
             dropped.fail(Busy(Stage.QUEUE))
         self._wake.set()

@@ -14,7 +14,7 @@ ALLOWED = {
     "dialects": {"faces"},
     "transfer": {"faces", "store", "vision"},
     "faces": {"vision", "engine", "index", "store"},
-    "bus": {"vision"},
+    "bus": {"vision", "engine"},
     "vision": {"engine"},
     "engine": set(),
     "index": {"engine", "store"},
