@@ -25,8 +25,8 @@ from face_server.engine.width import cores, usual_width
 from face_server.faces.access import Access
 from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
-from face_server.index.gallery import Hit
 from face_server.index.card import shortlists_for
+from face_server.index.gallery import Hit
 from face_server.index.registry import Registry
 from face_server.index.room import half_of_the_memory
 from face_server.index.snapshots import Snapshots

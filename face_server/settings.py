@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     deadline_ms: int = Field(default=5000, ge=50)  # a request that cannot be answered within it is refused at once
     queue_mb: int = Field(default=256, ge=1)  # pictures waiting, in megabytes
     gallery_mb: int = Field(default=0, ge=0)  # galleries in memory; 0: half of what the machine or the container has
+    gallery_card_mb: int = Field(default=4096, ge=0)  # galleries on a GPU; what does not fit is searched by the CPU
 
     # Pictures
     max_body_mb: int = Field(default=24, ge=1)

@@ -23,7 +23,7 @@ Ranked = tuple[Sequence[Ids], Sequence[Vectors]]  # of each query: rows and cosi
 Number = TypeVar("Number", bound=np.generic)
 
 _FIRST_ROWS = 64
-_NEIGHBOURS = 16  # rows looked at for each wanted user: most users own fewer of the nearest faces than that
+NEIGHBOURS = 16  # rows looked at for each wanted user: most users own fewer of the nearest faces than that
 _PART = 1024  # rows that go into a shortlist at a time: a change waits as long
 _SCAN = 16_384  # rows in half precision that are compared at a time
 _SAMPLE = 16_384  # rows that show what a gallery's vectors are like
@@ -136,12 +136,17 @@ class LocalGallery:
 
     def _nearest(self, queries: Vectors, limit: int) -> Ranked:
         """Rows and cosines, nearest first, enough of them for `limit` users where the group has as many."""
-        k = _NEIGHBOURS * limit
+        k = NEIGHBOURS * limit
         if k < self._count:
             rows, scores = self._closest(queries, k)
             if all(len(np.unique(self._user_ids[found])) >= limit for found in rows):
                 return rows, scores
         return self._rank(queries, np.arange(self._count))
+
+    def best_of(self, queries: Vectors, found: Sequence[Ids], limit: int) -> list[list[Hit]]:
+        """Of the rows that were found for each query. For who holds the lock for reading."""
+        ranked = self._compare(queries, found, len(self))
+        return [self._best_per_user(rows, scores, limit) for rows, scores in zip(*ranked, strict=True)]
 
     def _closest(self, queries: Vectors, k: int) -> Ranked:
         if self._shortlist is not None:

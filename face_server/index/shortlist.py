@@ -46,5 +46,5 @@ class Shortlists(Protocol):
     def make(self, faces: int, sample: Vectors) -> Shortlist:
         """An empty one, for vectors like these."""
 
-    def unpack(self, packed: bytes, dimensions: int) -> Shortlist:
-        """What `packed` gave; ValueError for anything else."""
+    def unpack(self, packed: bytes, dimensions: int) -> Shortlist | None:
+        """What `packed` gave, or None to make another kind. ValueError for anything else."""

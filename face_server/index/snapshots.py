@@ -105,9 +105,9 @@ class Snapshots:
         packed = bytes(body[templates + numbers :])
         if len(packed) != head.get("shortlist", 0):
             raise ValueError("cut")
-        if not packed:
+        shortlist = self._shortlists.unpack(packed, self._dimensions) if packed else None
+        if shortlist is None:
             return LocalGallery(group_id, seq, vectors.astype(np.float32), face_ids, user_ids, self._shortlists)
-        shortlist = self._shortlists.unpack(packed, self._dimensions)
         return LocalGallery(group_id, seq, vectors.copy(), face_ids, user_ids, self._shortlists, shortlist)
 
     def remove(self, group_id: int) -> None:
