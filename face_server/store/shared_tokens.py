@@ -46,7 +46,7 @@ local function drop(members)
     for _, member in ipairs(members) do
         redis.call('ZREM', list, member)
         redis.call('DEL', KEYS[3] .. string.sub(member, 1, -5))
-        redis.call('DECRBY', total, struct.unpack('>I4', string.sub(member, -4)))
+        redis.call('DECRBY', total, (struct.unpack('>I4', string.sub(member, -4))))
     end
 end
 drop(redis.call('ZRANGEBYSCORE', list, '-inf', now - lifetime, 'LIMIT', 0, 64))
