@@ -45,26 +45,29 @@ def test_a_device_that_computes_wrong_is_found_out(device: Device, monkeypatch: 
         device.prove()
 
 
-@pytest.mark.parametrize(("count", "k", "queries"), [(5000, 1, 1), (BLOCK, 100, 3), (2 * BLOCK + 5000, 1000, 4)])
+@pytest.mark.parametrize(
+    ("count", "k", "queries"),
+    [(5000, 1, 1), (BLOCK, 100, 3), (136_000, 1000, 4), (1_000_000, 1000, 2), (10_000_000, 1000, 1)],
+)
 def test_blocks_and_then_the_best_of_blocks_are_the_best_of_all(count: int, k: int, queries: int) -> None:
     """Whole numbers are exact in half precision, so NumPy's answer is the only right one but for equals."""
     rng = np.random.default_rng(count)
-    rows = rng.integers(-3, 4, (count, 8)).astype(np.float32)
+    rows = rng.integers(-3, 4, (count, 8), np.int8).astype(np.float32)
     asked = rng.integers(-3, 4, (queries, 8)).astype(np.float32)
     device = Device("cpu", 8, megabytes=64)
     card = Card(device, 100)
-    for start in range(0, count, 20_000):
-        slots = np.arange(start, min(start + 20_000, count))
+    for start in range(0, count, BLOCK):
+        slots = np.arange(start, min(start + BLOCK, count))
         card.fill(slots, rows[slots])
-    dead = rng.choice(count, count // 10, replace=False)
-    for slot in dead[:200].tolist():
+    dead = np.unique(rng.integers(count, size=200))
+    for slot in dead.tolist():
         card.remove(slot)
-    rows[dead[:200]] = -100 * np.sign(asked[0])
+    rows[dead] = -100 * np.sign(asked[0])
     for query, found in zip(asked, card.find(asked, k), strict=True):
         assert len(found) == len(set(found.tolist())) == max(k, 64)
-        expected = np.sort(np.delete(rows, dead[:200], axis=0) @ query)[::-1][: len(found)]
+        expected = np.sort(np.delete(rows, dead, axis=0) @ query)[::-1][: len(found)]
         assert np.array_equal(np.sort(rows[found] @ query)[::-1], expected)
-        assert not set(found.tolist()) & set(dead[:200].tolist())
+        assert not set(found.tolist()) & set(dead.tolist())
 
 
 def test_appending_leaves_full_blocks_where_they_are(device: Device) -> None:
