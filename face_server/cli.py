@@ -89,6 +89,7 @@ _WORDS = {
     "models": "List, install, verify and calibrate packs of models.",
     "people": "List, show, add, find, change and delete people of a running server.",
     "restore": "Check a backup and make it the library of an empty data folder.",
+    "size": "What machine a library and a load need.",
     "top": "Watch a running server in the terminal.",
     "try": "Look at photos: every face with all that the models tell.",
 }

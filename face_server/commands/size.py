@@ -1,0 +1,70 @@
+"""`face-server size`: what machine a library and a load need, from figures that scripts/sizing.py measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+MB, GB = 2**20, 2**30
+PICTURE_BYTES = 12_000  # a stored crop of 640x480 photos; FACE_STORE_PICTURES=picture keeps the whole picture
+LOAD = 0.7  # of a core: what is planned fuller waits
+HEADROOM = 1.5  # of memory: writes, snapshots and pictures in work
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    base_mb: float  # the server with its models
+    face_bytes: float  # of memory
+    disk_bytes: float  # of the database, without a picture
+    identify_ms: float  # of one core
+    detect_ms: float
+
+
+# Of the pack builtin, photos of 640x480; the core was one of an EPYC of the third generation, shared.
+BUILTIN = Measured(base_mb=206, face_bytes=779, disk_bytes=533, identify_ms=18.1, detect_ms=12.0)
+
+app = typer.Typer(help="What machine a library and a load need.")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    cores: int
+    memory_gb: float
+    disk_gb: float
+    snapshots_gb: float
+
+
+def need(faces: int, qps: float, interface: Literal["identify", "detect"], pictures: bool, of: Measured) -> Need:
+    cost = of.identify_ms if interface == "identify" else of.detect_ms
+    snapshots = faces * of.face_bytes
+    disk = faces * (of.disk_bytes + PICTURE_BYTES * pictures) + snapshots
+    return Need(
+        cores=max(1, math.ceil(qps * cost / 1000 / LOAD)),
+        memory_gb=round((of.base_mb * MB + faces * of.face_bytes) * HEADROOM / GB, 1),
+        disk_gb=round(disk / GB, 1),
+        snapshots_gb=round(snapshots / GB, 1),
+    )
+
+
+@app.command()
+def size(
+    faces: Annotated[int, typer.Option(min=0, help="registered faces")],
+    qps: Annotated[float, typer.Option(min=0, help="requests a second at the busiest time")],
+    interface: Annotated[str, typer.Option(help="identify or detect")] = "identify",
+    pictures: Annotated[bool, typer.Option(help="crops of registered faces are kept")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Cores, memory and disk. For the builtin pack on CPUs; `make bench` measures this machine."""
+    if interface not in ("identify", "detect"):
+        raise typer.BadParameter("identify or detect", param_hint="--interface")
+    found = need(faces, qps, "identify" if interface == "identify" else "detect", pictures, BUILTIN)
+    if as_json:
+        print(json.dumps({name: getattr(found, name) for name in Need.__slots__}))
+        return
+    print(f"cores   {found.cores}")
+    print(f"memory  {found.memory_gb} GB")
+    print(f"disk    {found.disk_gb} GB, {found.snapshots_gb} of it snapshots of galleries")
