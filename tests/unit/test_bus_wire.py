@@ -65,7 +65,7 @@ def test_what_is_sent_arrives(kind: type) -> None:
     @given(anything(kind))
     @settings(max_examples=60, deadline=None, database=None)
     def check(value: Any) -> None:
-        arrived = wire.decode(kind, wire.encode(value))
+        arrived: Any = wire.decode(kind, wire.encode(value))
         assert same(value, arrived), (value, arrived)
 
     check()
