@@ -101,6 +101,8 @@ class _Word(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         module = f"{self.name}_" if iskeyword(str(self.name)) else self.name
         real = get_command(import_module(f"face_server.commands.{module}").app)
+        # These belong to face-server as a whole.
+        real.params = [one for one in real.params if one.name not in ("install_completion", "show_completion")]
         return real.make_context(info_name, args, parent=parent, **extra)
 
 
@@ -119,4 +121,4 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
-    app()
+    app(prog_name="face-server")

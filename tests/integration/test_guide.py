@@ -22,14 +22,16 @@ from face_server.ops import guide
 from scripts.guide.api import pages
 from scripts.guide.pictures import pictures
 from scripts.load.server import ServerProcess, free_port, serving
-from tests.baidu_client import jpeg, pixels, variant
+from tests.baidu_client import variant
 from tests.conftest import ROOT
+from tests.portraits import portrait_of
 from tests.postgres import Postgres
 
 DOCS = ROOT / "docs"
 BIN = Path(sys.executable).parent
 HERE, POSTGRES = "http://127.0.0.1:8300", "postgresql://face:password@db.example/face"
 RUN_ELSEWHERE = {"moving.md": "test_transfer.py"}  # needs another deployment
+LIVED_IN = {"security.md", "operating.md"}  # tell of people who are there
 PASSWORD = "correct horse"
 # The reader types where a command asks, unless something is piped into it.
 READER = """set -eu -o pipefail
@@ -63,8 +65,9 @@ def name(page: Path) -> str:
 @pytest.fixture
 def desk(tmp_path: Path, astronaut: bytes) -> Path:
     """A folder as a reader has it: photos, people, and somebody in the library."""
-    (tmp_path / "alice.jpg").write_bytes(jpeg(pixels(astronaut)))
-    (tmp_path / "other.jpg").write_bytes(variant(astronaut, 2))
+    portrait = portrait_of(astronaut)
+    (tmp_path / "alice.jpg").write_bytes(portrait)
+    (tmp_path / "other.jpg").write_bytes(variant(portrait, 2))
     (tmp_path / "models").symlink_to(ROOT / "models")
     return tmp_path
 
@@ -80,7 +83,7 @@ def test_commands(page: Path, desk: Path, request: pytest.FixtureRequest) -> Non
     words = ("face-server groups", "face-server people", "face-server jobs", "face-server top", "curl")
     if any(word in code for word in words):
         with serving(desk / "data") as running:
-            if page.name == "security.md":
+            if page.name in LIVED_IN:
                 _register(running, desk)
             _run(code.replace(HERE, running.url), desk, running)
     elif code:
