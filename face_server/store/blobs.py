@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from face_server.errors import StoreFailed
-from face_server.store.sealing import PLAIN, NotSealed, Seal
+from face_server.store.sealing import PLAIN, NotSealed, Seal, app_of, key_in
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Blobs:
         key, seal = secrets.token_hex(16), PLAIN
         if self._home is not None:
             app_id = await self._home.home(app)
-            key, seal = f"{key}-{app_id}", await self._home.seal(app_id)
+            key, seal = key_in(key, app_id), await self._home.seal(app_id)
         await asyncio.to_thread(self._save, key, data, seal)
         return key
 
@@ -96,12 +96,6 @@ class Blobs:
         unused = [path for path in self._folder.glob("??/*") if path.name not in used and _written(path) < before]
         self._remove(path.name for path in unused)
         return len(unused)
-
-
-def app_of(key: str) -> int:
-    """Of a sealed picture."""
-    number = key.rpartition("-")[2]
-    return int(number) if number.isdecimal() and "-" in key else 0
 
 
 def _written(path: Path) -> float:

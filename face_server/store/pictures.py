@@ -97,6 +97,7 @@ class Pictures:
         }
 
         def work(writing: Writing) -> tuple[int, list[str]]:
+            writing.refuse_foreign(new.original, new.cut)
             for column, data in (("spot", new.spot), ("template", new.template)):
                 values[column] = writing.seal.seal(data, picture_place(new.name, column))
             same = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.name == new.name)

@@ -11,11 +11,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from face_server.store.blobs import Blobs, app_of
+from face_server.store.blobs import Blobs
 from face_server.store.database import Database
 from face_server.store.keyring import mark, proof_of
 from face_server.store.schema import app_keys, apps, faces, pictures
-from face_server.store.sealing import PLAIN, KeyMissing, Seal, Sealer, face_place, number_of, picture_place
+from face_server.store.sealing import PLAIN, KeyMissing, Seal, Sealer, app_of, face_place, number_of, picture_place
 
 PART = 500  # rows in one transaction
 

@@ -12,9 +12,7 @@ import secrets
 from collections.abc import Iterable
 from typing import TypeVar
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from face_server.store.sealing import KEY_BYTES, NotSealed, Seal, Sealer
+from face_server.store.sealing import KEY_BYTES, NotSealed, Seal, Sealer, cipher
 from face_server.store.tokens import Tokens
 
 _MOST = 10_000  # keys in memory
@@ -68,7 +66,7 @@ def _put(known: dict[K, T], key: K, value: T) -> None:
 
 
 def _seal(key: bytes) -> Seal:
-    return Seal(0, {1: AESGCM(key)})
+    return Seal(0, {1: cipher(key)})
 
 
 def _place(app: str) -> str:

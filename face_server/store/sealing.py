@@ -8,13 +8,15 @@ import secrets
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from face_server.errors import StoreFailed
 from face_server.store.schema import app_keys
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 MAGIC = b"\xff\xff\xff\xff"  # neither a picture, nor half or single precision numbers of a face begin so
@@ -46,12 +48,21 @@ def read_key(path: Path) -> bytes:
     return bytes.fromhex(text.decode())
 
 
+def cipher(key: bytes) -> AESGCM:
+    """Loaded when it is needed: the start of a server without a key file does without it."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
+
+
 def _encrypt(key: AESGCM, data: bytes, what: str) -> bytes:
     nonce = secrets.token_bytes(_NONCE)
     return nonce + key.encrypt(nonce, data, what.encode())
 
 
 def _decrypt(key: AESGCM, data: bytes, what: str) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
     try:
         return key.decrypt(data[:_NONCE], data[_NONCE:], what.encode())
     except (InvalidTag, ValueError):
@@ -109,7 +120,7 @@ class Sealer:
 
     def __init__(self, key: bytes | None = None, needed: bool = False) -> None:
         """`needed`: who opens a sealed library without its key is refused at once, not at the first face."""
-        self._key = None if key is None else AESGCM(key)
+        self._key = None if key is None else cipher(key)
         self.needed = needed
         self.locked = False  # the library is sealed, and the key is not here
         self._seals: dict[int, Seal] = {}
@@ -200,7 +211,7 @@ class Sealer:
         return seal
 
     def _seal(self, app_id: int, wrapped: Mapping[int, bytes]) -> Seal:
-        return Seal(app_id, {n: AESGCM(self.app_key(app_id, n, data)) for n, data in wrapped.items()})
+        return Seal(app_id, {n: cipher(self.app_key(app_id, n, data)) for n, data in wrapped.items()})
 
     def app_key(self, app_id: int, number: int, wrapped: bytes) -> bytes:
         return self.unwrap(wrapped, _name(app_id, number))
@@ -222,3 +233,14 @@ def face_place(group_id: int, user_id: int, token: str, column: str) -> str:
 
 def picture_place(name: str, column: str) -> str:
     return f"picture {name}, {column}"
+
+
+def key_in(key: str, app_id: int) -> str:
+    """The key of a picture that is sealed for an app."""
+    return f"{key}-{app_id}"
+
+
+def app_of(key: str) -> int:
+    """The app that such a key names; 0: it names none."""
+    number = key.rpartition("-")[2]
+    return int(number) if "-" in key and number.isdecimal() else 0

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from face_server.errors import FaceMissing, GroupExists, GroupMissing, TargetGroupMissing, UserMissing
+from face_server.errors import FaceMissing, GroupExists, GroupMissing, StoreFailed, TargetGroupMissing, UserMissing
 from face_server.model import DEFAULT_APP
 from face_server.store.access import AccessRows
 from face_server.store.bindings import Bindings
@@ -52,6 +52,7 @@ class Store(Reading):
         """In a file of SQLite, or at the address of a Postgres with so many connections at most. Without a sealer it
         cannot be asked for faces, if they are sealed."""
         self.place = place
+        self._homes: dict[str, int] = {}
         self._followers: list[Heard] = []
         super().__init__(database_at(place, connections, self._heard), sealer or Sealer())
         self.access = AccessRows(self._database)
@@ -95,18 +96,24 @@ class Store(Reading):
             result = work(writing)
             return writing.end(), result, writing.used_seal
 
-        write, result, seal = await self._database.write(transaction, app)
+        try:
+            write, result, seal = await self._database.write(transaction, app)
+        except StoreFailed:
+            self._homes.pop(app, None)
+            raise
         self.sealer.remember(write.app_id, seal)
         self._database.announce(write.app_id, write.seq)
         return write, result
 
     async def home(self, app: str) -> int:
-        """The id of an app whose seal is known from now on: both are made if they are not there."""
-        found = await self.seq(app)
-        if found is None or self.sealer.known(found[0]) is None:
+        """The id of an app whose seal is known from now on: both are made if they are not there. Should the app have
+        been deleted and made again meanwhile, the write that names what was sealed for it is refused."""
+        known = self._homes.get(app)
+        if known is None or self.sealer.known(known) is None:
             write, _ = await self._write(app, lambda writing: writing.seal, create=True)
+            self._homes[app] = write.app_id
             return write.app_id
-        return found[0]
+        return known
 
     # Groups
 

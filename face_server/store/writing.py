@@ -22,6 +22,7 @@ from face_server.errors import (
     GroupMissing,
     LibraryFull,
     OtherModel,
+    StoreFailed,
     TooManyFaces,
     TooManyGroups,
     UserExists,
@@ -29,7 +30,7 @@ from face_server.errors import (
 )
 from face_server.store.rows import Change, NewFace, Quota, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
-from face_server.store.sealing import PLAIN, Seal, Sealer, face_place
+from face_server.store.sealing import PLAIN, Seal, Sealer, app_of, face_place
 
 _NEXT_NUMBER = (
     sa.update(apps)
@@ -232,7 +233,13 @@ class Writing:
         template, spot = open_face(self.seal, row)
         return NewFace(row.token, template, spot, row.picture, json.loads(row.meta))
 
+    def refuse_foreign(self, *pictures_: str) -> None:
+        """A picture that was sealed for an app of this name which is gone could never be opened."""
+        if self.seal is not PLAIN and any(key and app_of(key) != self.app_id for key in pictures_):
+            raise StoreFailed("the app was deleted and made again meanwhile")
+
     def _sealed(self, group_id: int, user_id: int, face: NewFace) -> dict[str, bytes]:
+        self.refuse_foreign(face.picture)
         if self.seal is PLAIN:
             return {"template": face.template, "spot": face.spot}
         return {

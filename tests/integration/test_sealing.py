@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from face_server.errors import FaceExists
+from face_server.errors import FaceExists, StoreFailed
 from face_server.faces.apps import Apps
 from face_server.index.registry import Registry
 from face_server.index.snapshots import Snapshots
@@ -184,6 +184,24 @@ async def test_a_refused_write_leaves_no_key_that_others_would_use(tmp_path: Pat
         await lib.enroll(1)
     async with sealed(tmp_path, tmp_path) as lib:
         assert await lib.found(1)
+
+
+async def test_a_picture_for_an_app_that_was_made_anew_is_refused(place: Path | str, tmp_path: Path) -> None:
+    """Another process deletes the app: its key is still remembered here, and would seal for nobody."""
+    async with sealed(place, tmp_path) as lib, sealed(place, tmp_path / "other") as elsewhere:
+        blobs = Blobs(tmp_path / "pictures", lib.store)
+        await lib.enroll(1)
+        await blobs.save(b"the first picture", APP)
+        await Apps(elsewhere.store, Blobs(tmp_path / "pictures"), tmp_path).delete(APP)
+        await elsewhere.enroll(2)
+        lost = await blobs.save(b"picture", APP)
+        with pytest.raises(StoreFailed, match="made again"):
+            await lib.store.enroll(APP, "g", "u3", face(3, lost), MODEL)
+        kept = await blobs.save(b"picture", APP)
+        await lib.store.enroll(APP, "g", "u3", face(3, kept), MODEL)
+    async with sealed(place, tmp_path) as lib:
+        assert await Blobs(tmp_path / "pictures", lib.store).load(kept) == b"picture"
+        assert await Blobs(tmp_path / "pictures", lib.store).load(lost) is None
 
 
 def lib_fails() -> None:
