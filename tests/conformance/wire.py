@@ -51,6 +51,8 @@ class _Passing(urllib.request.BaseHandler):
         self._ledger = ledger
 
     def http_response(self, request: urllib.request.Request, answer: Any) -> Any:
+        if "json" not in answer.headers.get("Content-Type", ""):
+            return answer  # a download: whoever asked reads it as it comes
         path, _, query = request.selector.partition("?")
         content = answer.read()
         sent = request.data if isinstance(request.data, bytes) else b""
