@@ -30,6 +30,7 @@ from face_server.index.gallery import Hit
 from face_server.index.registry import Registry
 from face_server.index.room import half_of_the_memory
 from face_server.index.snapshots import Snapshots
+from face_server.licence.seat import seat_of
 from face_server.ops import console, docs, guide
 from face_server.ops.context import Ending, RequestScope
 from face_server.ops.direct import Direct, Handler, handlers
@@ -157,10 +158,20 @@ class Parts:
         memory = self.settings.gallery_mb * MB or half_of_the_memory()
         return Registry(self.store, scan, info.dimensions, snapshots, memory)
 
-    async def _local_vision(self, _: AsyncExitStack) -> LocalVision:
-        most = self.settings.max_picture_pixels
+    async def _local_vision(self, stack: AsyncExitStack) -> LocalVision:
+        settings = self.settings
+        seat = seat_of(settings.licence_url, settings.licence_public_key, settings.licence_grace_minutes)
+        if seat is not None:
+            await asyncio.to_thread(seat.start)
+            stack.push_async_callback(asyncio.to_thread, seat.stop)
         self.models = await asyncio.to_thread(
-            Opened, self.pack, self.device, max_batch=self.max_batch, max_pixels=most, meter=self.metrics
+            Opened,
+            self.pack,
+            self.device,
+            max_batch=self.max_batch,
+            max_pixels=settings.max_picture_pixels,
+            meter=self.metrics,
+            permit=seat.permit if seat else None,
         )
         return LocalVision(self.models.analyzer, self.lanes, self.models.info)
 

@@ -86,6 +86,7 @@ _WORDS = {
     "jobs": "List, start, follow and cancel the jobs of a running server.",
     "purge": "Erase a user, a group or an app everywhere, and look whether anything is left.",
     "seal": "Seal what is kept of faces with a key file; change keys.",
+    "license": "Authorization by a licence: fingerprint, issue, inspect, verify, serve.",
     "models": "List, install, verify and calibrate packs of models.",
     "people": "List, show, add, find, change and delete people of a running server.",
     "restore": "Check a backup and make it the library of an empty data folder.",

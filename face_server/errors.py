@@ -187,6 +187,7 @@ class Stage(Enum):
     RATE = "rate"
     LOADING = "loading"
     SHUTDOWN = "shutdown"
+    LICENCE = "licence"
 
 
 class Busy(FaceError):

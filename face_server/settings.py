@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     time_zone: str = "Asia/Shanghai"  # of the times on the wire
     auth: Literal["open", "apps"] = "open"  # apps: every caller shows the secret of its app
 
+    # Authorization by a licence; without an address nothing is asked
+    licence_url: str = ""  # of `face-server license serve`, as http://10.0.0.5:8310
+    licence_public_key: Path | None = None  # the issuer's, a file
+    licence_grace_minutes: int = Field(default=60, ge=0)  # work goes on so long while the service does not answer
+
     # Models
     pack: str = "builtin"  # a pack's name, or the path of its folder
     models_dir: Path | None = None  # where installed packs are; default: data_dir/models

@@ -47,6 +47,7 @@ def _run(settings: Settings) -> None:
     from face_server.bus.worker import Worker
     from face_server.engine.session import choose_device
     from face_server.engine.width import usual_width
+    from face_server.licence.seat import seat_of
     from face_server.ops import logging, serving
     from face_server.vision.opened import Opened
     from face_server.vision.packs import find_pack
@@ -59,7 +60,9 @@ def _run(settings: Settings) -> None:
     pack = find_pack(settings.pack, settings.models_dir or settings.data_dir / "models")
     device = choose_device(settings.device)
     max_batch, usual = usual_width(device, settings.max_batch)
-    opened = Opened(pack, device, max_batch=max_batch, max_pixels=settings.max_picture_pixels)
+    seat = seat_of(settings.licence_url, settings.licence_public_key, settings.licence_grace_minutes)
+    permit = seat.permit if seat else None
+    opened = Opened(pack, device, max_batch=max_batch, max_pixels=settings.max_picture_pixels, permit=permit)
     working = Worker(
         settings.redis,
         wire.digest(pack),
@@ -69,11 +72,15 @@ def _run(settings: Settings) -> None:
         device=device,
         ready=lambda: opened.ready,
     )
+    if seat:
+        seat.start()
     working.start()
     gc.freeze()  # modules and models stay: no collection has to walk through them
     print(f"ready: {working.id}, pack {pack.name}, {device}, {working.lanes} lanes", flush=True)
     ending.wait()
     working.stop()
+    if seat:
+        seat.stop()
 
 
 def _refuse(error: Exception) -> NoReturn:

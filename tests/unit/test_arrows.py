@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "face_server"
 
-ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops", "checks", "backup")
+ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops", "checks", "backup", "licence")
 ALLOWED = {
     "admin": {"faces", "store"},
     "dialects": {"faces"},
@@ -21,6 +21,7 @@ ALLOWED = {
     "store": set(),
     "ops": set(),
     "backup": {"store"},
+    "licence": set(),
     "checks": {"engine", "vision", "store"},
 }
 FOREIGN = {

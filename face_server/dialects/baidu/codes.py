@@ -108,6 +108,7 @@ BUSY = {
     Stage.RATE: 222912,
     Stage.LOADING: 222913,
     Stage.SHUTDOWN: 222914,
+    Stage.LICENCE: 222361,
 }
 _ROLES = {"detect": 222901, "embed": 222902, "liveness": 222903}
 _DEFECTS = {

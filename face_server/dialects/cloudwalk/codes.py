@@ -131,6 +131,7 @@ _COMMON: Codes = {
     Stage.LOADING: 4098,
     Stage.SHUTDOWN: 4098,
     Stage.RATE: 4117,
+    Stage.LICENCE: 4113,
     Stage.DEADLINE: 4115,
     Stage.DETECT: 4105,
     Stage.EMBED: 4105,

@@ -1,0 +1,1 @@
+"""Authorization by a signed licence: how many cards may work, until when, on which machine. Off unless it is set up."""
