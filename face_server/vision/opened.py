@@ -61,7 +61,9 @@ class Opened:
 class _Asking(Analyzer):
     """Asks before each picture whether it may."""
 
-    def __init__(self, roles: Mapping[str, Role], models: Mapping[str, Sequence[Net]], limits: Limits, permit: Permit) -> None:
+    def __init__(
+        self, roles: Mapping[str, Role], models: Mapping[str, Sequence[Net]], limits: Limits, permit: Permit
+    ) -> None:
         super().__init__(roles, models, limits)
         self._permit = permit
 
