@@ -33,6 +33,7 @@ HERE, POSTGRES = "http://127.0.0.1:8300", "postgresql://face:password@db.example
 RUN_ELSEWHERE = {"moving.md": "test_transfer.py"}  # needs another deployment
 LIVED_IN = {"security.md", "operating.md"}  # tell of people who are there
 PASSWORD = "correct horse"
+ANEW = "`python -m scripts.guide` writes it anew"
 # The reader types where a command asks, unless something is piped into it.
 READER = """set -eu -o pipefail
 face-server() {
@@ -141,12 +142,12 @@ def test_figures_are_those_of_the_card(page: str) -> None:
 
 
 def test_pictures_are_those_of_the_script() -> None:
-    assert {path.name: path.read_text() for path in (DOCS / "pictures").iterdir()} == pictures()
+    assert {path.name: path.read_text() for path in (DOCS / "pictures").iterdir()} == pictures(), ANEW
 
 
 def test_interfaces_are_those_of_the_contract(spec: Path) -> None:
     wanted = pages(json.loads((spec / "spec.json").read_text()))
-    assert {path.name: path.read_text() for path in (DOCS / "api").iterdir()} == wanted
+    assert {path.name: path.read_text() for path in (DOCS / "api").iterdir()} == wanted, ANEW
 
 
 @pytest.fixture(scope="module")
