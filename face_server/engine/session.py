@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -78,8 +81,18 @@ def _providers(device: str) -> Sequence[str | tuple[str, dict[str, object]]]:
     arena = {"arena_extend_strategy": "kSameAsRequested"}
     if device == "cpu":
         return [CPU]
+    _load_cuda()
     cuda = {"device_id": int(device.partition(":")[2]), "cudnn_conv_algo_search": "HEURISTIC", **arena}
     return [(CUDA, cuda), CPU]
+
+
+@cache
+def _load_cuda() -> None:
+    """CUDA may come with the packages beside onnxruntime, where the system's loader does not look."""
+    import onnxruntime
+
+    with redirect_stdout(sys.stderr):  # it prints what it does not find
+        onnxruntime.preload_dlls()
 
 
 def half_precision(model: bytes) -> bytes:
