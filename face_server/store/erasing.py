@@ -6,7 +6,7 @@ pictures, names. A piece that somebody who stays has as well proves nothing and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from face_server.store.blobs import Blobs
+from face_server.store.pictures import parts
 from face_server.store.scanning import Scanner, in_table, piece_of, pieces_of_text
 from face_server.store.schema import apps, audit, faces, groups, job_rows, jobs, metadata, pictures, users
 from face_server.store.store import Store
@@ -84,10 +85,11 @@ class Erasing:
         if not target.user:
             evidence.rows[groups.name] = set(evidence.groups)
             evidence.add_text(*(row.name for row in known), *([] if target.group else [target.app]))
-        mine = [pictures.c.app_id == app]
+        of_app = sa.select(pictures).where(pictures.c.app_id == app)
+        queries = [of_app]
         if target.group or target.user:
-            mine.append(pictures.c.token.in_(sorted(evidence.tokens - {""})))
-        for row in await self._database.rows(sa.select(pictures).where(*mine)):
+            queries = [of_app.where(pictures.c.token.in_(part)) for part in self._tokens()]
+        for row in [row for query in queries for row in await self._database.rows(query)]:
             evidence.add(row.template, row.spot)
             evidence.add_text(row.name, row.person, row.info, *_texts(json.loads(row.meta)))
             evidence.files += [row.original, row.cut]
@@ -96,6 +98,10 @@ class Erasing:
             if path.exists():
                 evidence.add(path.read_bytes(), *([opened] if (opened := await self._opened(key)) else []))
         return bool(people or (known and not target.user) or (not target.group and await self._store.seq(target.app)))
+
+    def _tokens(self) -> Iterator[Sequence[str]]:
+        """In parts, as many as a statement can have."""
+        return parts(sorted(self.evidence.tokens - {""}))
 
     async def _collect_faces(self, query: sa.Select[Any]) -> None:
         for row in await self._database.rows(query):
@@ -125,13 +131,12 @@ class Erasing:
 
     async def erase_pictures(self) -> None:
         """Those of faces that are in no other group; an app's have gone with it."""
-        tokens = sorted(self.evidence.tokens - {""})
+        bound = sa.select(faces.c.id).where(faces.c.app_id == pictures.c.app_id, faces.c.token == pictures.c.token)
 
-        def work(writing: Writing) -> list[str]:
-            mine = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.token.in_(tokens))
-            bound = sa.select(faces.c.id).where(faces.c.app_id == pictures.c.app_id, faces.c.token == pictures.c.token)
-            writing.run(sa.delete(pictures).where(mine, ~bound.exists()))
-            return []
+        def work(writing: Writing) -> None:
+            for part in self._tokens():
+                mine = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.token.in_(part))
+                writing.run(sa.delete(pictures).where(mine, ~bound.exists()))
 
         if self._target.group or self._target.user:
             await self._store._write(self._target.app, work)

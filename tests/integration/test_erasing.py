@@ -13,11 +13,13 @@ import pytest
 from face_server.housekeeping import DAY, end_old_faces
 from face_server.store.blobs import Blobs
 from face_server.store.erasing import Erasing, Target
+from face_server.store.pictures import NewPicture
 from face_server.store.scanning import LONGEST, Scanner, piece_of, pieces_of_text
 from face_server.store.work import Entry
 from scripts.load.server import serving
 from tests.baidu_client import Baidu, image, variant
 from tests.integration.test_sealing import files_with, run
+from tests.postgres import Postgres
 from tests.small_library import APP, MODEL, face, library, open_store, token
 
 NAME, OTHER, INFO = "Annabelle Lee", "Edgar Poe", "王小明住在海边的王国里"
@@ -55,8 +57,8 @@ def test_a_user_then_a_group_then_an_app_are_erased(tmp_path: Path, astronaut: b
     one, other = (variant(astronaut, number) for number in range(2))
     with serving(folder, **({"key_file": key} if sealed else {})) as server:
         api = Baidu(server.url, app="first_app")
-        api("face/add", **image(one), group_id="mygroup_1", user_id="annabelle_lee", user_info=INFO).result
-        api("face/add", **image(other), group_id="mygroup_1", user_id="edgar_poe_1", user_info="writes poems").result
+        api("face/add", **image(one), group_id="mygroup_1", user_id="annabelle_lee", user_info=INFO)
+        api("face/add", **image(other), group_id="mygroup_1", user_id="edgar_poe_1", user_info="writes poems")
         api("face/add", **image(other), group_id="mygroup_2", user_id="edgar_poe_2")
         Baidu(server.url, app="second_app")("face/add", **image(other), group_id="mygroup_2", user_id="edgar_poe_2")
         refused = run(folder, key if sealed else None, "purge", "--app", "first_app", "--yes")
@@ -107,6 +109,36 @@ def test_a_user_then_a_group_then_an_app_are_erased(tmp_path: Path, astronaut: b
         assert answer.result["user_list"][0]["user_id"] == "edgar_poe_2"
 
 
+async def test_postgres_is_sealed_and_purged_by_the_same_commands(postgres: Postgres, tmp_path: Path) -> None:
+    url, key, folder = postgres.migrated_database(), tmp_path / "key", tmp_path / "data"
+    key.write_bytes(bytes(range(32)))
+    store = await open_store(url)
+    picture = await Blobs(folder / "pictures").save(b"\xff\xd8 a picture of somebody")
+    await store.enroll(APP, "g", NAME, face(1, picture), MODEL)
+    await store.enroll(APP, "g", OTHER, face(2), MODEL)
+    await store.close()
+
+    def dump() -> str:
+        rows = postgres.execute("SELECT * FROM faces", "SELECT * FROM users", database=url.rpartition("/")[2])
+        return rows.replace("\\x", "")
+
+    assert face(2).template.hex() in dump()
+    done = run(folder, key, "seal", database=url)
+    assert (done.returncode, done.stdout) == (0, "3 rows and pictures sealed\n"), done.stderr
+    assert face(1).template.hex() not in dump()
+    assert face(2).template.hex() not in dump()
+    assert not files_with(folder, b"somebody")
+    words = ("purge", "--app", APP, "--user", NAME, "--yes")
+    done = run(folder, key, *words, database=url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 faces, 1 users; 1 pictures; 0 rows are left" in done.stdout
+    assert NAME not in dump()
+    assert OTHER in dump()
+    assert not [path for path in (folder / "pictures").rglob("*") if path.is_file()]
+    lost = run(folder, None, *words, database=url)
+    assert (lost.returncode, "FACE_KEY_FILE has to name" in lost.stderr) == (1, True)
+
+
 async def test_what_is_left_is_told(place: Path | str, tmp_path: Path) -> None:
     """The proof does not trust the erasing: here somebody wrote a template and a name where they do not belong."""
     store = await open_store(place)
@@ -114,6 +146,13 @@ async def test_what_is_left_is_told(place: Path | str, tmp_path: Path) -> None:
     key = await Blobs(folder / "pictures").save(bytes(range(256)) * 4)
     await store.enroll(APP, "g", NAME, face(1, key), MODEL)
     await store.enroll(APP, "g", OTHER, face(2), MODEL)
+    original = await Blobs(folder / "pictures").save(bytes(reversed(range(256))) * 4)
+    for number, file in ((1, original), (2, "")):
+        name, spot = f"picture {number}", f"place of face {number}".encode()
+        new = NewPicture(
+            name, file, "", token(number), NAME if number == 1 else OTHER, "", spot, face(number).template, MODEL, {}
+        )
+        await store.pictures.add(APP, new)
     erasing = Erasing(store, folder, Target(APP, "g", NAME))
     assert await erasing.collect()
     assert await erasing.rows_left() == 2
@@ -127,6 +166,9 @@ async def test_what_is_left_is_told(place: Path | str, tmp_path: Path) -> None:
         {"copy"} if place != tmp_path else set()
     )
     assert [row.template for row in await store.list_faces(APP, "g", OTHER)] == [face(2).template]
+    assert await store.pictures.named(APP, "picture 1") is None
+    assert await store.pictures.named(APP, "picture 2") is not None
+    assert await Blobs(folder / "pictures").load(original) is None
     await store.close()
 
 

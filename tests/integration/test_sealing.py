@@ -258,9 +258,10 @@ async def test_pictures_and_tokens_are_sealed_for_their_app(tmp_path: Path) -> N
 # The whole server, and `face-server seal`
 
 
-def run(folder: Path, key: Path | None, *words: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, key: Path | None, *words: str, database: str = "") -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FACE_")}
     environment |= {"FACE_KEY_FILE": str(key)} if key else {}
+    environment |= {"FACE_DATABASE_URL": database} if database else {}
     command = [sys.executable, "-m", "face_server", *words, "--data-dir", str(folder)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
