@@ -6,14 +6,9 @@ A picture lies there once, however many faces it has and however often it comes.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-import queue
-import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -23,13 +18,12 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from face_server.errors import Busy, Stage
+from face_server.store.behind import Entry, WrittenBehind
 
 log = logging.getLogger(__name__)
 
 PREFIX = "face:tokens"
 _DIGEST_BYTES = 16
-_MOST_WAITING = 128 << 20  # bytes of pictures that Redis may be behind
-_MOST_TOGETHER = 64  # entries in one step
 _PATIENCE = 2.0  # seconds that a token waits for a Redis that is gone
 _PAUSE = 0.2
 
@@ -57,8 +51,6 @@ while tonumber(redis.call('GET', total)) > most do
 end
 """
 
-_Entry = tuple[str, bytes, list[tuple[str, bytes]]]  # app, picture, (token, record) of its faces
-
 
 def _connect(url: str) -> Redis:
     return Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=1.0, socket_connect_timeout=1.0)
@@ -83,46 +75,19 @@ def forget_all(url: str) -> None:
             redis.delete(key)
 
 
-class SharedTokens:
+class SharedTokens(WrittenBehind):
+    """What is put can be asked for at once here, and a moment later everywhere."""
+
     def __init__(self, url: str, minutes: float, megabytes: int) -> None:
+        super().__init__(readers=4)
         self._redis = _connect(url)
-        self._keep = self._redis.register_script(_KEEP)
+        self._keep_picture = self._redis.register_script(_KEEP)
         self._lifetime = int(minutes * 60_000)
         self._most = megabytes << 20
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._waiting: dict[tuple[str, str], tuple[bytes, bytes]] = {}  # not yet written
-        self._waiting_bytes = 0
-        self._lock = threading.Lock()  # of the two above
-        self._readers = ThreadPoolExecutor(4, "token-read")
-        self._writer = threading.Thread(target=self._work, name="token-write", daemon=True)
-
-    def open(self) -> None:
-        self._writer.start()
 
     def close(self) -> None:
-        self._queue.put(None)
-        self._writer.join()
-        self._readers.shutdown()
+        super().close()
         self._redis.close()
-
-    def put(self, app: str, picture: bytes, faces: Iterable[tuple[str, bytes]]) -> None:
-        """Never waits. The tokens can be asked for as soon as this returns, here; a moment later, everywhere."""
-        entry = (app, picture, list(faces))
-        with self._lock:
-            if self._waiting_bytes > _MOST_WAITING:
-                raise Busy(Stage.CACHE)
-            for token, record in entry[2]:
-                self._waiting[app, token] = (picture, record)
-            self._waiting_bytes += len(picture)
-        self._queue.put(entry)
-
-    async def get(self, app: str, token: str) -> tuple[bytes, bytes] | None:
-        """The picture and the record, or None when the token is unknown or has expired."""
-        with self._lock:
-            waiting = self._waiting.get((app, token))
-        if waiting is not None:
-            return waiting
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._find, app, token)
 
     def _find(self, app: str, token: str) -> tuple[bytes, bytes] | None:
         try:
@@ -136,22 +101,7 @@ class SharedTokens:
 
     # The writer thread
 
-    def _work(self) -> None:
-        while (entries := self._take()) is not None:
-            self._attempt(entries)
-            self._written(entries)
-
-    def _take(self) -> list[_Entry] | None:
-        entries: list[_Entry] = []
-        while not entries or (len(entries) < _MOST_TOGETHER and not self._queue.empty()):
-            entry = self._queue.get()
-            if entry is None:
-                self._queue.put(None)
-                return entries or None
-            entries.append(entry)
-        return entries
-
-    def _attempt(self, entries: list[_Entry]) -> None:
+    def _keep(self, entries: list[Entry]) -> None:
         """A Redis that stays away costs the caller a token that expires early, never an answer."""
         end = time.monotonic() + _PATIENCE
         while True:
@@ -164,21 +114,12 @@ class SharedTokens:
                     return
                 time.sleep(_PAUSE)
 
-    def _write(self, entries: list[_Entry]) -> None:
+    def _write(self, entries: list[Entry]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         keys = [f"{PREFIX}:list", f"{PREFIX}:bytes", f"{PREFIX}:picture:"]
         for app, picture, faces in entries:
             digest = hashlib.blake2b(picture, digest_size=_DIGEST_BYTES).digest()
-            self._keep(keys=keys, args=[digest, picture, self._lifetime, self._most], client=pipe)
+            self._keep_picture(keys=keys, args=[digest, picture, self._lifetime, self._most], client=pipe)
             for token, record in faces:
                 pipe.set(_key(app, token), digest + record, px=self._lifetime)
         pipe.execute()
-
-    def _written(self, entries: list[_Entry]) -> None:
-        with self._lock:
-            for app, picture, faces in entries:
-                self._waiting_bytes -= len(picture)
-                for token, record in faces:
-                    # Of two requests with the same face the later one may still be waiting.
-                    if self._waiting.get((app, token)) == (picture, record):
-                        del self._waiting[app, token]

@@ -8,7 +8,21 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "face_server"
 
-ROOMS = ("admin", "dialects", "transfer", "faces", "bus", "vision", "engine", "index", "store", "ops", "checks", "backup", "licence")
+ROOMS = (
+    "admin",
+    "dialects",
+    "transfer",
+    "faces",
+    "bus",
+    "vision",
+    "engine",
+    "index",
+    "store",
+    "ops",
+    "checks",
+    "backup",
+    "licence",
+)
 ALLOWED = {
     "admin": {"faces", "store"},
     "dialects": {"faces"},

@@ -119,7 +119,7 @@ async def test_survives_kill_9(tmp_path: Path) -> None:
 
 
 async def test_expires_even_when_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("face_server.store.tokens._PRUNE_EVERY", 0.1)
+    monkeypatch.setattr(TokenCache, "chores_every", 0.1)
     with cache(tmp_path, minutes=0.6 / 60) as tokens:
         tokens.put(APP, picture(1, 500_000), [(token(1), b"record")])
         await written(tokens)
