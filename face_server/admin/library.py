@@ -130,11 +130,13 @@ class Library:
         rows = await self._service.library.faces(app, group, user)
         return Page(items=[self._face(app, row) for row in rows], next=None)
 
-    async def picture(self, app: Name, face_id: FaceId) -> Response:
-        """What is kept of the picture of a face."""
+    async def picture(self, app: Name, face_id: FaceId, quiet: bool = False) -> Response:
+        """What is kept of the picture of a face. `quiet`: nothing, and no failure, when none is kept."""
         row = await self._row(app, face_id)
         data = await self._blobs.load(row.picture) if row.picture else None
         if data is None:
+            if quiet:
+                return Response(status_code=204)
             raise PictureGone
         kind = _KINDS.get(format_of(data), "application/octet-stream")
         headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}

@@ -99,6 +99,7 @@ def test_a_face_from_picture_to_picture(console: Console, astronaut: bytes) -> N
     picture = console.get(f"/faces/{face['face_id']}/picture", params={"app": "default"})
     assert (picture.headers["content-type"], picture.content[:3]) == ("image/jpeg", b"\xff\xd8\xff")
     assert console.ask("GET", "/faces/1/picture", 404, params={"app": "another"})
+    assert console.ask("GET", "/faces/1/picture", 204, params={"app": "default", "quiet": True}) is None  # none is kept
 
     console.ask("PATCH", "/users", json=where | {"info": "commander"})
     console.ask("POST", "/groups", 201, json={"app": "default", "group": "landed"})

@@ -1,84 +1,38 @@
-"""The console in a real browser: every page with real photos, in both languages and at both widths."""
+"""The console in a real browser: every page with real photos and many people, in both languages and at both widths."""
 
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from face_server.vision.packs import BUILTIN, find_pack
+from scripts.load.gallery import APP, GROUP, fill
 from scripts.load.server import ServerProcess, serving
+from tests.browser import VIEWS, Browser, Visit, chromium, expect, needed, visiting
 
-playwright = pytest.importorskip("playwright.async_api", reason="needs the package playwright")
-axe = pytest.importorskip("axe_playwright_python", reason="needs the package axe-playwright-python")
+pytestmark = needed
 
-from playwright.async_api import Browser, Page, async_playwright, expect  # noqa: E402
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
-    pytest.mark.xdist_group("console"),  # one server and one browser for all of them
-]
-
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream"),
-    "--use-fake-device-for-media-stream",
-]
-VIEWS = {"en": (1280, 800, "light"), "zh": (390, 844, "dark")}
 EVIL = "<img src=x onerror=document.title='broken'>"
-expect.set_options(timeout=20_000)
-AXE = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
-
-
-@dataclass
-class Visit:
-    page: Page
-    url: str
-    troubles: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("console", lambda said: said.type == "error" and self.troubles.append(said.text))
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("request", lambda asked: self._inside(asked.url))
-
-    def _inside(self, address: str) -> None:
-        if not address.startswith((self.url, "blob:", "data:")):
-            self.troubles.append(f"asked outside: {address}")
-
-    async def go(self, place: str) -> None:
-        await self.page.goto(f"{self.url}/console#{place}")
-        await expect(self.page.locator("h1")).to_be_visible()
-
-    async def choose(self, *photos: Path) -> None:
-        inputs = self.page.locator("main input[type=file]")
-        for index, photo in enumerate(photos):
-            await inputs.nth(index).set_input_files(photo)
-
-    async def in_order(self) -> None:
-        """Nobody is locked out, nothing sticks out, nothing was complained about."""
-        await self.page.evaluate(AXE)
-        found = await self.page.evaluate("axe.run({resultTypes: ['violations']})")
-        serious = {
-            f"{one['id']}: {one['nodes'][0]['html'][:160]}"
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-        }
-        assert serious == set(), self.page.url
-        wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0, f"{self.page.url} is {wide} pixels too wide"
-        assert self.troubles == [], self.page.url
+CROWD, PAGE = 20_000, 50
+FIRST_PAINT = 4000  # milliseconds; a third of a second is usual, but other tests may have the cores
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Iterator[ServerProcess]:
-    """A server of its own, because it has people: one with a name that would like to be markup."""
-    with serving(tmp_path_factory.mktemp("console")) as running:
-        for user, photo in (("biden", "id_biden_1.jpg"), (EVIL, "id_lennon_1.jpg")):
-            query = {"app": "default", "group": "people", "user": user, "info": EVIL if user == EVIL else ""}
+    """A server of its own, because it has people: a crowd, and one with a name that would like to be markup."""
+    folder = tmp_path_factory.mktemp("console")
+    fill(folder / "faces.db", CROWD, 128, find_pack(BUILTIN, folder).embedding_id)
+    with serving(folder) as running:
+        for app, group, user, photo in (
+            ("default", "people", "biden", "id_biden_1.jpg"),
+            ("default", "people", EVIL, "id_lennon_1.jpg"),
+            (APP, GROUP, "john", "id_lennon_1.jpg"),
+        ):
+            query = {"app": app, "group": group, "user": user, "info": EVIL if user == EVIL else ""}
             answer = httpx.post(
                 f"{running.url}/admin/v1/faces",
                 params=query,
@@ -91,21 +45,14 @@ def library(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Iterator[
 
 @pytest_asyncio.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        running = await driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with chromium() as running:
         yield running
-        await running.close()
 
 
 @pytest_asyncio.fixture(params=sorted(VIEWS))
 async def visit(request: pytest.FixtureRequest, browser: Browser, library: ServerProcess) -> AsyncIterator[Visit]:
-    width, height, theme = VIEWS[request.param]
-    context = await browser.new_context(
-        viewport={"width": width, "height": height}, locale=request.param, color_scheme=theme, reduced_motion="reduce"
-    )
-    context.set_default_timeout(20_000)
-    yield Visit(await context.new_page(), library.url)
-    await context.close()
+    async with visiting(browser, library.url, request.param) as visit:
+        yield visit
 
 
 async def test_looking_at_photos(visit: Visit, photos: Path) -> None:
@@ -192,4 +139,32 @@ async def test_the_camera(visit: Visit) -> None:
     await visit.in_order()
     await visit.page.goto(f"{visit.url}/console/h5.html")
     await expect(visit.page.get_by_role("button")).to_be_visible()
+    await visit.in_order()
+
+
+async def test_many_people(visit: Visit, photos: Path) -> None:
+    """A page of them costs as much as a page of few: the browser is given no more."""
+    await visit.go(f"library/{APP}/{GROUP}")
+    rows = visit.page.locator("tbody tr")
+    await expect(rows).to_have_count(PAGE)
+    await expect(visit.page.locator(".page-head")).to_contain_text(f"{CROWD + 1:,}")
+    first_paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    await visit.page.reload()
+    await expect(rows).to_have_count(PAGE)
+    assert await visit.page.evaluate(first_paint) < FIRST_PAINT
+    bytes_of_answers = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/admin/'))"
+    bytes_of_answers += ".reduce((sum, one) => sum + one.decodedBodySize, 0)"
+    assert await visit.page.evaluate(bytes_of_answers) < 50_000
+    pager = visit.page.locator("section .row.spread > button")
+    for page in (1, 2):
+        await pager.last.click()
+        await expect(rows.first).to_contain_text(f"u{page * PAGE}")
+    await pager.first.click()
+    await expect(rows.first).to_contain_text(f"u{PAGE}")
+    await visit.page.locator("section input[type=search]").fill("u1999")
+    await expect(rows).to_have_count(11)  # u1999, u19990 to u19999
+    await visit.page.locator("section .row > .grow + button").click()
+    await visit.page.locator("dialog input[type=file]").set_input_files(photos / "id_lennon_2.jpg")
+    await visit.page.locator("dialog .tile").first.click()
+    await expect(visit.page.locator("h1")).to_have_text("john")
     await visit.in_order()

@@ -54,7 +54,7 @@ export const get = (path, query, signal) => send("GET", path, { query, signal })
 export const post = (path, options) => send("POST", path, options);
 export const patch = (path, json) => send("PATCH", path, { json });
 export const remove = (path, query) => send("DELETE", path, { query });
-export const pictureUrl = (app, face) => `${BASE}faces/${face}/picture?${parameters({ app })}`;
+export const pictureUrl = (app, face) => `${BASE}faces/${face}/picture?${parameters({ app, quiet: true })}`;
 
 export const sendTo = (path, options) => fetch(new URL(path, ROOT), options);
 

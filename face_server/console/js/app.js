@@ -1,7 +1,9 @@
 // The frame around the pages: navigation, language, theme, who is signed in.
 
+import { enter, may } from "./account.js";
 import * as api from "./api.js";
 import { choose, language, t } from "./i18n.js";
+import * as outbox from "./outbox/outbox.js";
 import { h, icon, put } from "./ui/dom.js";
 import { button, complain, explain, field, iconButton, note, skeleton } from "./ui/parts.js";
 
@@ -35,8 +37,14 @@ function shell() {
       h("div", { class: "row" },
         button(language === "zh" ? "English" : "中文", { class: "plain little", lang: language === "zh" ? "en" : "zh-CN", onclick: () => choose(language === "zh" ? "en" : "zh") }),
         themeButton(), account)));
-  if (session && !session.open) put(account, iconButton("leave", t("session.leave", { name: session.name }), { class: "plain little", onclick: async () => { await api.remove("session"); location.reload(); } }));
+  if (session && !session.open) put(account, iconButton("leave", t("session.leave", { name: session.name }), { class: "plain little", onclick: signOut }));
   watchHealth(dot, health);
+}
+
+async function signOut() {
+  await api.remove("session");
+  await outbox.empty();
+  location.reload();
 }
 
 function themeButton() {
@@ -79,7 +87,7 @@ async function show() {
   document.title = `${t(`nav.${page}`)} · ${t("brand")}`;
   try {
     const module = await PAGES[page]();
-    if (!signal.aborted) await module.show(root, { signal, path: rest.map(decodeURIComponent), session });
+    if (!signal.aborted) await module.show(root, { signal, path: rest.map(decodeURIComponent) });
   } catch (error) {
     if (!signal.aborted && error.status !== 401) put(root, h("h1", {}, t(`nav.${page}`)), note(explain(error), "bad"), h("div", {}, button(t("again"), { onclick: show }, "refresh")));
   }
@@ -106,8 +114,10 @@ function signIn(reason) {
 }
 
 function begin() {
+  enter(session);
   shell();
   show();
+  if (may("operator")) outbox.resume(session.name);
 }
 
 window.addEventListener("hashchange", () => session && show().then(() => main.focus({ preventScroll: true })));

@@ -1,5 +1,6 @@
 // Apps, groups, users, faces. The address says where we are: #library/APP/GROUP/USER.
 
+import { may } from "../account.js";
 import * as api from "../api.js";
 import { count, t, time } from "../i18n.js";
 import { h, icon, put } from "../ui/dom.js";
@@ -25,8 +26,8 @@ async function showGroups(root, app, { signal }) {
   const apps = (await api.all("apps", {})).map((one) => one.app);
   if (!apps.includes(app)) apps.push(app);
   const list = h("div", {}, skeleton(200));
-  const create = () => newGroup(app, (group) => go(app, group));
-  put(root, head(t("library.title"), t("library.text"), button(t("library.new_group"), { class: "primary", onclick: create }, "plus")),
+  const create = () => may("operator") && button(t("library.new_group"), { class: "primary", onclick: () => newGroup(app, (group) => go(app, group)) }, "plus");
+  put(root, head(t("library.title"), t("library.text"), create()),
     h("div", { class: "row" }, field(t("library.app"), select(t("library.app"), apps.map((name) => [name, name]), app, (next) => go(next)))), list);
   await page(null, []);
 
@@ -36,7 +37,7 @@ async function showGroups(root, app, { signal }) {
       throw error;
     });
     tiles.push(...found.items.filter(({ deletion }) => !deletion).map((one) => tile(app, one)));
-    if (!tiles.length) return put(list, card(null, empty("library", t("library.no_groups"), t("library.no_groups_text"), button(t("library.new_group"), { class: "primary", onclick: create }, "plus"))));
+    if (!tiles.length) return put(list, card(null, empty("library", t("library.no_groups"), may("operator") ? t("library.no_groups_text") : "", create())));
     const more = found.next && button(t("more"), { onclick: () => page(found.next, tiles).catch(complain) });
     return put(list, h("div", { class: "stack" }, h("div", { class: "tiles" }, tiles), h("div", { class: "row" }, more)));
   }

@@ -1,5 +1,6 @@
 // Keys of the apps, the gates and thresholds, the installed pack, and every setting as it is now.
 
+import { may } from "../account.js";
 import * as api from "../api.js";
 import { number, t, time } from "../i18n.js";
 import { h, put } from "../ui/dom.js";
@@ -7,15 +8,15 @@ import { LEVELS } from "../ui/face.js";
 import { button, card, code, complain, confirm, dialog, empty, explain, facts, field, head, note, skeleton, table, tag } from "../ui/parts.js";
 import { accuracy } from "./server.js";
 
-export async function show(root, { signal, session }) {
+export async function show(root, { signal }) {
   const about = await api.aboutServer();
   const keys = h("div", {}, skeleton(120));
   const all = h("div", {}, skeleton(200));
   put(root, head(t("settings.title"), t("settings.text")),
-    session.role === "admin" ? card(t("keys.title"), keys) : null,
+    may("admin") && card(t("keys.title"), keys),
     h("div", { class: "halves" }, h("div", { class: "stack" }, gates(about), card(t("accuracy.title"), accuracy(about.pack))), pack(about)),
     card(t("settings.all"), all));
-  if (session.role === "admin") showKeys(keys, signal);
+  if (may("admin")) showKeys(keys, signal);
   const { items } = await api.get("settings", {}, signal);
   settings(all, items);
 }

@@ -1,5 +1,6 @@
 // The people of one group, page by page: a page costs the same at ten people and at a hundred thousand.
 
+import { may } from "../../account.js";
 import * as api from "../../api.js";
 import { count, number, t, time } from "../../i18n.js";
 import { h, put } from "../../ui/dom.js";
@@ -27,12 +28,12 @@ export async function showGroup(root, { app, group, signal, go, crumbs }) {
     tell();
     await page(null);
   };
-  const adding = folder({ app, group, signal, done: refresh });
+  const adding = may("operator") && folder({ app, group, signal, done: refresh });
   put(root, crumbs(app, group),
-    head(group, counts, button(t("library.delete_group"), { class: "danger", onclick: removeGroup }, "trash")),
+    head(group, counts, may("operator") && button(t("library.delete_group"), { class: "danger", onclick: removeGroup }, "trash")),
     adding,
     card(t("library.people"), h("div", { class: "stack" }, h("div", { class: "row" }, h("div", { class: "grow" }, search), button(t("library.find_face"), { onclick: byFace }, "search")), list)),
-    checks({ app, group, signal, go }));
+    may("operator") && checks({ app, group, signal, go }));
   tell();
   await page(null);
 
@@ -54,12 +55,12 @@ export async function showGroup(root, { app, group, signal, go, crumbs }) {
   function draw(found, cursor) {
     const users = found.items.filter(({ deletion }) => !deletion);
     if (!users.length && !trail.length && !found.next) {
-      return put(list, prefix ? empty("search", t("library.nobody_found"), t("library.nobody_found_text", { prefix })) : empty("photo", t("library.no_people"), t("library.no_people_text")));
+      return put(list, prefix ? empty("search", t("library.nobody_found"), t("library.nobody_found_text", { prefix })) : empty("photo", t("library.no_people"), may("operator") ? t("library.no_people_text") : ""));
     }
     const rows = users.map((one) => [
       h("div", { class: "row" }, thumbnail(app, one.face_id), h("a", { href: `#library/${[app, group, one.user].map(encodeURIComponent).join("/")}` }, one.user)),
       one.info, count(one.faces), h("span", { class: "quiet small" }, time(one.updated)),
-      iconButton("trash", t("library.delete_user", { user: one.user }), { class: "plain little", onclick: () => removeUser(one) }),
+      may("operator") && iconButton("trash", t("library.delete_user", { user: one.user }), { class: "plain little", onclick: () => removeUser(one) }),
     ]);
     return put(list, h("div", { class: "stack" }, table([[t("library.user")], [t("library.info"), "wide"], [t("library.faces"), "n"], [t("library.changed"), "wide"], ["", "n"]], rows),
       h("div", { class: "row spread" },
