@@ -27,6 +27,7 @@ from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
 from face_server.index.card import shortlists_for
 from face_server.index.gallery import Hit
+from face_server.index.protocol import Shelf
 from face_server.index.registry import Registry
 from face_server.index.room import half_of_the_memory
 from face_server.index.snapshots import Snapshots
@@ -147,16 +148,31 @@ class Parts:
         async def scan(work: Callable[[], Hits]) -> Hits:
             return await self.lanes.submit(work, urgent=True)
 
-        info = self.vision.info
-        snapshots = Snapshots(
+        memory = self.settings.gallery_mb * MB or half_of_the_memory()
+        return Registry(self.store, scan, self.vision.info.dimensions, self._shelf(), memory)
+
+    def _shelf(self) -> Shelf:
+        info, settings = self.vision.info, self.settings
+        if settings.index == "milvus":
+            if settings.key_file:
+                raise ValueError("FACE_INDEX=milvus keeps templates unsealed, which FACE_KEY_FILE forbids")
+            from face_server.index.milvus import open_shelf  # an extra
+
+            return open_shelf(
+                settings.milvus_url,
+                settings.milvus_token.get_secret_value(),
+                info.embedding_id,
+                info.dimensions,
+                settings.milvus_index,
+                settings.milvus_partitions,
+            )
+        return Snapshots(
             self.settings.data_dir / "galleries",
             info.embedding_id,
             info.dimensions,
             shortlists_for(self.device, info.dimensions, self.settings.gallery_card_mb),
             GallerySeals(self.sealer),
         )
-        memory = self.settings.gallery_mb * MB or half_of_the_memory()
-        return Registry(self.store, scan, info.dimensions, snapshots, memory)
 
     async def _local_vision(self, stack: AsyncExitStack) -> LocalVision:
         settings = self.settings

@@ -51,6 +51,13 @@ class Settings(BaseSettings):
     queue_mb: int = Field(default=256, ge=1)  # pictures waiting, in megabytes
     gallery_mb: int = Field(default=0, ge=0)  # galleries in memory; 0: half of what the machine or the container has
     gallery_card_mb: int = Field(default=4096, ge=0)  # galleries on a GPU; what does not fit is searched by the CPU
+    index: Literal["local", "milvus"] = "local"  # where galleries are
+    milvus_url: str = ""  # http://host:19530, or a file *.db for Milvus Lite
+    milvus_token: SecretStr = SecretStr("")  # user:password, or a token
+    milvus_index: str = (
+        "FLAT"  # of the vectors: FLAT is exact; HNSW, IVF_FLAT and others are quicker when it is too slow
+    )
+    milvus_partitions: int = Field(default=64, ge=1, le=1024)  # groups are spread over so many
 
     # Pictures
     max_body_mb: int = Field(default=24, ge=1)

@@ -156,7 +156,7 @@ class Registry:
         loaded = {gallery.group_id: app for app in self._apps.values() for gallery in list(app.galleries.values())}
         for group_id in loaded.keys() - await self._store.still_there(list(loaded)):
             loaded[group_id].galleries.pop(group_id, None)
-            self._shelf.remove(group_id)
+            await asyncio.to_thread(self._shelf.remove, group_id)
         await self.make_room()  # they may have grown since their first search
 
     async def _gallery(self, group: GroupRef) -> Gallery:
@@ -222,9 +222,9 @@ class Registry:
         feed = await self._store.changes(group.app_id, gallery.seq, group.id)
         if feed is None or any(change.kind == "drop" for change in feed.changes):
             return None
-        for change in feed.changes:
-            _apply_to(gallery, change)
         if feed.changes:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._writer, _replay, gallery, feed.changes)
             gallery.seq = feed.seq
         # A snapshot and a database that do not belong together, say after restoring a backup, rarely agree in this.
         return feed.seq if len(gallery) == feed.faces else None
@@ -270,6 +270,11 @@ def _quietly() -> None:
     """On Linux a thread has a niceness of its own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+
+
+def _replay(gallery: Gallery, changes: Iterable[Change]) -> None:
+    for change in changes:
+        _apply_to(gallery, change)
 
 
 def _apply_to(gallery: Gallery, change: Change) -> None:
