@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
@@ -23,19 +23,24 @@ Rows = Sequence[sa.Row[Any]]
 
 class Recall:
     def __init__(self) -> None:
+        self._file: BinaryIO | None = None
         self._shared: mmap.mmap | None = None
         self._version = b""
         self._answers: dict[Hashable, Rows] = {}
 
     def open(self, path: Path) -> None:
         """After the first connection, which makes the file. Without it nothing is remembered."""
-        with suppress(OSError, ValueError), path.with_name(f"{path.name}-shm").open("rb") as file:
-            self._shared = mmap.mmap(file.fileno(), HEAD, access=mmap.ACCESS_READ)
+        with suppress(OSError, ValueError):
+            self._file = path.with_name(f"{path.name}-shm").open("rb")
+            self._shared = mmap.mmap(self._file.fileno(), HEAD, access=mmap.ACCESS_READ)
 
     def close(self) -> None:
-        if self._shared is not None:
-            self._shared.close()
-            self._shared = None
+        """After the last connection. To close a file ends every lock that the process has on it, those of SQLite too:
+        then the next process that opens the database takes it for one that nobody uses, and begins the file anew."""
+        for one in (self._shared, self._file):
+            if one is not None:
+                one.close()
+        self._shared = self._file = None
 
     def version(self) -> bytes | None:
         """Changes with every commit to the database, whoever made it."""

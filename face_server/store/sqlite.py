@@ -56,11 +56,11 @@ class SqliteDatabase:
         self._recall.open(self._path)
 
     async def close(self) -> None:
-        self._recall.close()
         for threads in (self._writing, self._reading):
             await asyncio.to_thread(threads.shutdown)
         self._reader.dispose()
         self._writer.dispose()
+        self._recall.close()
 
     def announce(self, app_id: int, seq: int) -> None:
         """There is nobody else to hear of it."""

@@ -1,5 +1,7 @@
 """What is answered from memory is what the database would say: a write of anybody is seen by the next question."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from face_server.store.recall import MOST, Recall
@@ -29,6 +31,25 @@ async def test_a_question_that_is_asked_again_reads_nothing(tmp_path: Path) -> N
     first = await store.groups(APP, ["g"])
     store._database.rows = None  # type: ignore[assignment, method-assign]
     assert await store.groups(APP, ["g"]) == first
+    await store.close()
+
+
+# SQLite holds this byte of the file for reading as long as it has a connection. Who gets it for writing begins anew.
+_LOCK = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)"
+
+
+def can_be_locked(folder: Path) -> bool:
+    """By another process."""
+    (file,) = folder.glob("*-shm")
+    done = subprocess.run([sys.executable, "-c", _LOCK, str(file)], capture_output=True, text=True, check=False)
+    assert not done.returncode or "BlockingIOError" in done.stderr
+    return not done.returncode
+
+
+async def test_looking_at_the_file_leaves_the_locks_of_sqlite_alone(tmp_path: Path) -> None:
+    store = await open_store(tmp_path)
+    await store.enroll(APP, "g", "u", face(0), embedding_id=MODEL)
+    assert not can_be_locked(tmp_path)
     await store.close()
 
 
