@@ -22,6 +22,7 @@ from face_server.admin.jobs import UNDO_SECONDS, Jobs
 from face_server.admin.keys import Keys
 from face_server.admin.library import Library
 from face_server.admin.look import Analyze, Looking
+from face_server.admin.replaying import Replaying
 from face_server.admin.roles import Role
 from face_server.admin.server import Figures, Sources
 from face_server.admin.session import Sessions
@@ -87,7 +88,8 @@ class Admin:
         sessions = Sessions(store.operators, deployment.public)
         self._gate = Gate(sessions, store.audit, settings.queue_mb * MB)
         self._account, self._history = Account(sessions, store.audit), History(store.audit)
-        self._jobs = Jobs(store.jobs, Deleting(service).all(), Tidying(service, store).all(), undo_seconds)
+        searches = Tidying(service, store).all() | Replaying(service, store).all()
+        self._jobs = Jobs(store.jobs, Deleting(service).all(), searches, undo_seconds)
         self._library = Library(service, store, deployment.blobs, self._jobs)
         self._looking = Looking(service, deployment.analyze, settings)
         self._about = Telling(service, settings, deployment.pack, deployment.device, deployment.dialects, undo_seconds)

@@ -73,7 +73,7 @@ class Job(BaseModel):
 
 
 class NewJob(BaseModel):
-    kind: Literal["duplicates", "doubtful"]
+    kind: Literal["duplicates", "doubtful", "gates"]
     app: Annotated[str, Field(min_length=1, max_length=128)]
     group: Annotated[str, Field(min_length=1, max_length=128)]
     # Below it every hundredth pair of strangers is alike, and that is no finding.
@@ -138,7 +138,7 @@ class Jobs:
     # The API
 
     async def add(self, request: Request, new: NewJob) -> Job:
-        """Looks through a group for faces that need a second look."""
+        """Looks through a group: for faces that need a second look, or for what the gates would have refused."""
         what = {"app": new.app, "group": new.group}
         if new.kind == "duplicates":
             what["score"] = f"{new.score:g}"

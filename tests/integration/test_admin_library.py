@@ -1,9 +1,12 @@
 """Library, jobs and figures as the pages of the console use them."""
 
+import io
+from collections import Counter
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from PIL import Image, ImageEnhance
 
 from scripts.load.server import ServerProcess, serving
 from tests.admin_client import CROWD, Console, furnish
@@ -185,6 +188,33 @@ def test_a_face_with_the_wrong_person(console: Console) -> None:
     assert len(bad) == 1
     assert bad[0]["other_user"] == "anna"
     assert bad[0]["own_score"] < bad[0]["other_score"]
+
+
+def test_what_the_gates_would_have_refused(console: Console, astronaut: bytes) -> None:
+    """The same as looking at each picture says; the same face is in a light, a dim and a very dim picture."""
+    where = {"app": "default", "group": "replayed"}
+    picture = Image.open(io.BytesIO(astronaut)).convert("RGB").crop((100, 0, 380, 300))
+    expected: Counter[tuple[str, str]] = Counter()
+    for light in (1.0, 0.4, 0.12):
+        data = io.BytesIO()
+        ImageEnhance.Brightness(picture).enhance(light).save(data, "PNG")
+        console.ask("POST", "/faces", 201, params=where | {"user": f"at {light}"}, content=data.getvalue())
+        for gate, levels in console.ask("POST", "/look", content=data.getvalue())["faces"][0]["gates"].items():
+            expected.update((gate, level) for level, failure in levels.items() if failure)
+    job = console.ended(console.ask("POST", "/jobs", 202, json={"kind": "gates"} | where)["id"])
+    assert (job["state"], job["done"], job["total"]) == ("done", 3, 3)
+    table = console.ask("GET", f"/jobs/{job['id']}/result")
+    assert table["columns"] == ["gate", "level", "refused", "judged", "not_judged"]
+    names = [(gate, level) for gate in ("quality", "liveness") for level in ("LOW", "NORMAL", "HIGH")]
+    assert table["items"] == [[*name, expected[name], 3, 0] for name in names]
+    assert 0 < expected["quality", "NORMAL"] < expected["quality", "HIGH"] <= 3
+
+
+def test_faces_without_a_picture_are_not_judged(console: Console) -> None:
+    new = {"kind": "gates", "app": "default", "group": "mixed"}
+    job = console.ended(console.ask("POST", "/jobs", 202, json=new)["id"])
+    rows = console.ask("GET", f"/jobs/{job['id']}/result")["items"]
+    assert {(refused, judged, left) for _, _, refused, judged, left in rows} == {(0, 0, 5)}
 
 
 @pytest.mark.parametrize("change", [{"score": 59}, {"score": 101}, {"kind": "delete_group"}, {"group": ""}])

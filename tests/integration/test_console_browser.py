@@ -103,6 +103,9 @@ async def test_the_library(visit: Visit, photos: Path, tmp_path: Path) -> None:
     # The browser itself tells of what the server refused: no picture (400), and a face that is there already (409).
     visit.troubles = [text for text in visit.troubles if not re.search("status of 4(00|09)", text)]
     await expect(visit.page.get_by_role("link", name="clapton")).to_be_visible()
+    checks = visit.page.locator("main section").last
+    await checks.locator("button").nth(2).click()
+    await expect(checks.locator("tbody tr")).to_have_count(6)  # two gates, three levels
     await visit.in_order()
 
     row = visit.page.locator("tr", has=visit.page.get_by_role("link", name="clapton"))

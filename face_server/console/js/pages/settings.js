@@ -40,7 +40,7 @@ async function showKeys(place, signal) {
     if (name) await act(() => api.post("keys", { json: { app: name } }));
   }
   async function rotate(one) {
-    if (await confirm(t("keys.rotate"), t("keys.rotate_text", { key: one.key }), t("keys.rotate"))) await act(() => api.post("keys/rotate", { json: { key: one.key } }));
+    if (await confirm(t("keys.rotate"), t("keys.rotate_text", { key: one.key }), t("keys.rotate"))) await act(() => api.post("keys/rotate", { json: { key: one.key, overlap_hours: 24 } }));
   }
   async function drop(one) {
     if (await confirm(t("keys.delete"), t("keys.delete_text", { key: one.key, app: one.app }), t("delete"))) await act(() => api.remove("keys", { key: one.key }));

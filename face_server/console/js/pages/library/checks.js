@@ -1,7 +1,7 @@
-// Looking through a group for people who are in it twice, and for faces that look like somebody else.
+// Looking through a group: for people who are in it twice, for faces that look like somebody else, for what a gate would refuse.
 
 import * as api from "../../api.js";
-import { count, number, t } from "../../i18n.js";
+import { count, number, percent, t } from "../../i18n.js";
 import { h, put } from "../../ui/dom.js";
 import { button, card, explain, note, table } from "../../ui/parts.js";
 import { thumbnail } from "../../ui/thumbnail.js";
@@ -26,6 +26,7 @@ export function checks({ app, group, signal, go }) {
   };
 
   function draw(kind, { columns, items }, rows) {
+    if (kind === "gates") return put(place, refusals(items));
     if (!items.length) return put(place, note(t(`checks.no_${kind}`), "good"));
     const at = (name) => columns.indexOf(name);
     const person = (row, user, face) => h("button", { type: "button", class: "button plain", onclick: () => go(app, group, String(row[at(user)])) }, thumbnail(app, row[at(face)]), String(row[at(user)]));
@@ -35,10 +36,16 @@ export function checks({ app, group, signal, go }) {
         items.map((row) => [person(row, "user", "face_id"), person(row, "other_user", "other_face_id"), ...scores.map((name) => (row[at(name)] === null ? "–" : number(row[at(name)], 1)))])));
   }
 
+  // Rows of gate, level, refused, judged, not_judged.
+  const refusals = (items) => [table([[t("checks.gate")], [t("checks.level")], [t("checks.refused"), "n"]],
+    items.map(([gate, level, refused, judged]) => [t(`${gate}.title`), level, judged ? `${count(refused)} (${percent(refused / judged, 1)})` : "–"])),
+  items.length > 0 && h("p", { class: "quiet small" }, t("checks.judged", { n: count(items[0][3]), left: count(items[0][4]) }))];
+
   const progress = (job) => h("div", { class: "stack tight" },
     h("div", { class: "progress", role: "progressbar", "aria-label": t("checks.title"), "aria-valuemax": job.total ?? 1, "aria-valuenow": job.done }, h("i", { style: { width: `${job.total ? (100 * job.done) / job.total : 10}%` } })),
     h("span", { class: "quiet small" }, t("checks.progress", { done: count(job.done), total: job.total === null ? "…" : count(job.total) })));
 
   return card(t("checks.title"), h("div", { class: "stack" }, h("p", { class: "quiet small" }, t("checks.text")),
-    h("div", { class: "row" }, button(t("checks.duplicates"), { onclick: () => start("duplicates") }), button(t("checks.doubtful"), { onclick: () => start("doubtful") })), place));
+    h("div", { class: "row" }, button(t("checks.duplicates"), { onclick: () => start("duplicates") }), button(t("checks.doubtful"), { onclick: () => start("doubtful") }),
+      button(t("checks.gates"), { onclick: () => start("gates") })), place));
 }
