@@ -44,7 +44,8 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
 
     async def sweep() -> None:
         """Pictures whose row a crash prevented."""
-        await blobs.sweep(await store.picture_keys())
+        now = time.time()
+        await blobs.sweep(await store.picture_keys(), now)
 
     async def expire() -> None:
         await end_old_faces(store, registry, blobs, time.time())

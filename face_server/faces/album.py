@@ -104,8 +104,8 @@ class Album:
         keys = [await self._blobs.save(data, app) if self._keeps else "" for data in pictures]
         try:
             yield keys
-        except FaceError:
-            await self._blobs.remove(key for key in keys if key)
+        except FaceError as error:
+            await self._blobs.remove_refused(keys, error)
             raise
 
     async def page(self, app: str, start: int, length: int) -> tuple[int, list[PictureRow]]:

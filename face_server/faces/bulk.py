@@ -14,7 +14,7 @@ from face_server.index.registry import Registry
 from face_server.model import Gates, Want
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
-from face_server.store.rows import NewFace
+from face_server.store.rows import Enrolled, NewFace
 from face_server.store.store import Store
 from face_server.vision.protocol import VisionInfo
 
@@ -92,29 +92,30 @@ class Bulk:
         try:
             async with self._keeping.kept(app, face, sight) as new:
                 meta = dict(place.describe(face)) if place.describe is not None else {}
-                await self._enroll(app, replace(new, meta=meta), place)
+                done = await self._enroll(app, replace(new, meta=meta), place)
         except FaceExists as error:
             await self._must_be_of(app, place.user, error)
             return Brought(face.token, again=True)
+        await self._enrolled(done)
         return Brought(face.token, again=False)
 
     async def restore(self, app: str, face: NewFace, picture: bytes | None, place: Place) -> Brought:
         """A face with the template and the picture that were kept of it elsewhere."""
         key = await self._blobs.save(picture, app) if picture is not None else ""
         try:
-            await self._enroll(app, replace(face, picture=key), place)
+            done = await self._enroll(app, replace(face, picture=key), place)
         except FaceError as error:
-            if key:
-                await self._blobs.remove([key])
+            await self._blobs.remove_refused([key], error)
             if not isinstance(error, FaceExists):
                 raise
             await self._must_be_of(app, place.user, error)
             return Brought(face.token, again=True)
+        await self._enrolled(done)
         return Brought(face.token, again=False)
 
-    async def _enroll(self, app: str, face: NewFace, place: Place) -> None:
+    async def _enroll(self, app: str, face: NewFace, place: Place) -> Enrolled:
         await self._tide()
-        done = await self._store.enroll(
+        return await self._store.enroll(
             app,
             place.group,
             place.user,
@@ -125,6 +126,8 @@ class Bulk:
             self._faces_per_user,
             shared=place.shared,
         )
+
+    async def _enrolled(self, done: Enrolled) -> None:
         await self._registry.applied(done.write)
         await self._blobs.remove(done.dropped_pictures)
 

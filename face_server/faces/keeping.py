@@ -39,10 +39,9 @@ class Keeping:
         template = embedding(face).astype(np.float16).tobytes()
         try:
             yield NewFace(face.token, template, spots.pack(replace(known.record, embedding=None)), key)
-        except FaceError:
+        except FaceError as error:
             # Only then: the write of a request that is cancelled is still seen through to its end.
-            if key:
-                await self._blobs.remove([key])
+            await self._blobs.remove_refused([key], error)
             raise
 
     async def _known(self, app: str, face: Face, sight: Sight) -> Known:

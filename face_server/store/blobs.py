@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from face_server.errors import StoreFailed
+from face_server.errors import Busy, FaceError, StoreFailed
 from face_server.store.sealing import PLAIN, NotSealed, Seal, app_of, key_in
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,15 @@ class Blobs:
     async def remove(self, keys: Iterable[str]) -> None:
         await asyncio.to_thread(self._remove, list(keys))
 
-    async def sweep(self, used: set[str]) -> int:
-        """Remove what a crash left between a picture and its row. Returns how many."""
-        return await asyncio.to_thread(self._sweep, used)
+    async def remove_refused(self, keys: Iterable[str], error: FaceError) -> None:
+        """Pictures whose row was not written. When the database was busy nobody knows: the next sweep does."""
+        if not isinstance(error, Busy):
+            await self.remove(key for key in keys if key)
+
+    async def sweep(self, used: set[str], read_at: float) -> int:
+        """Remove what a crash left between a picture and its row. Returns how many. `read_at`: when reading the keys
+        that are used began; pictures may have got their rows since."""
+        return await asyncio.to_thread(self._sweep, used, read_at - _YOUNG)
 
     def _load(self, key: str, seal: Seal) -> bytes | None:
         try:
@@ -91,8 +97,7 @@ class Blobs:
             except OSError as error:  # the row is gone, so the next sweep tries again
                 log.warning("a picture could not be deleted: %s", error.strerror)
 
-    def _sweep(self, used: set[str]) -> int:
-        before = time.time() - _YOUNG
+    def _sweep(self, used: set[str], before: float) -> int:
         unused = [path for path in self._folder.glob("??/*") if path.name not in used and _written(path) < before]
         self._remove(path.name for path in unused)
         return len(unused)

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ async def test_kill_9_during_500_concurrent_adds(
         assert (await lib.store._database.rows(faceless))[0][0] == 0
         # What only a picture was written for is swept up.
         monkeypatch.setattr(pictures, "_YOUNG", -1.0)
-        await Blobs(tmp_path / "pictures").sweep(await lib.store.picture_keys())
+        await Blobs(tmp_path / "pictures").sweep(await lib.store.picture_keys(), time.time())
     assert {path.name for path in (tmp_path / "pictures").glob("??/*")} == {row.picture for row in rows}
 
     if isinstance(place, Path):

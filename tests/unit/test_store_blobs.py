@@ -38,5 +38,15 @@ async def test_sweep_takes_old_orphans_only(tmp_path: Path) -> None:
     used, orphan, fresh = [await blobs.save(b"picture") for _ in range(3)]
     for key in (used, orphan):
         os.utime(tmp_path / key[:2] / key, (time.time() - 3600,) * 2)
-    assert await blobs.sweep({used}) == 1
+    assert await blobs.sweep({used}, time.time()) == 1
     assert files(tmp_path) == sorted([used, fresh])
+
+
+async def test_sweep_leaves_what_came_while_the_keys_were_read(tmp_path: Path) -> None:
+    """However long that takes: the row of such a picture may be newer than the keys."""
+    blobs = Blobs(tmp_path)
+    key = await blobs.save(b"picture")
+    began, saved = time.time() - 200, time.time() - 100
+    os.utime(tmp_path / key[:2] / key, (saved, saved))
+    assert await blobs.sweep(set(), began) == 0
+    assert files(tmp_path) == [key]
