@@ -7,6 +7,7 @@ finds it there.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -16,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from face_server.errors import Busy, Stage
+
+log = logging.getLogger(__name__)
 
 Entry = tuple[str, bytes, list[tuple[str, bytes]]]  # app, picture, (token, record) of its faces
 
@@ -77,10 +80,13 @@ class WrittenBehind(ABC):
 
     def _work(self) -> None:
         while (entries := self._take()) is not None:
-            if entries:
-                self._keep(entries)
-                self._kept(entries)
-            self._chores()
+            try:
+                if entries:
+                    self._keep(entries)
+                self._chores()
+            except Exception:  # without this thread nobody would get a token any more
+                log.exception("the cache of face tokens stumbled")
+            self._kept(entries)
 
     def _take(self) -> list[Entry] | None:
         """What waits; nothing after a while without work; None at the end."""

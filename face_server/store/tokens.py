@@ -109,7 +109,7 @@ class TokenCache(WrittenBehind):
             self._index.execute("BEGIN IMMEDIATE")
             step()
             self._index.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:
             log.warning("the cache of face tokens could not be written: %s", error)
             with suppress(sqlite3.Error):
                 self._index.execute("ROLLBACK")

@@ -205,3 +205,12 @@ def test_index_on_disk_is_not_readable_by_others(tmp_path: Path) -> None:
     assert (tmp_path / "tokens" / "1.segment").stat().st_mode & 0o077 == 0
     with sqlite3.connect(tmp_path / "tokens" / "index.db") as connection:
         assert connection.execute("SELECT count(*) FROM tokens").fetchone() == (1,)
+
+
+async def test_what_cannot_be_written_does_not_end_the_writing(tmp_path: Path) -> None:
+    with cache(tmp_path) as tokens:
+        tokens.put("no text \ud800", picture(1), [("one", b"record")])
+        await written(tokens)
+        tokens.put(APP, picture(2), [("two", b"record")])
+    with cache(tmp_path) as again:
+        assert await again.get(APP, "two") == (picture(2), b"record")
