@@ -37,11 +37,14 @@ async def page(request: Request) -> Response:
 
 
 def _find(name: str) -> Path | None:
-    path = (FOLDER / name).resolve()
-    if not path.is_relative_to(FOLDER.resolve()):
+    try:
+        path = (FOLDER / name).resolve()
+        if not path.is_relative_to(FOLDER.resolve()):
+            return None
+        path = path / "index.html" if path.is_dir() else path
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # too long, or with a NUL: no file has such a name
         return None
-    path = path / "index.html" if path.is_dir() else path
-    return path if path.is_file() else None
 
 
 def _html(path: Path) -> Response:

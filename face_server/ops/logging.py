@@ -46,6 +46,7 @@ def set_up(level: str, form: Form) -> None:
     handler.setFormatter(formatter)
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)  # of libraries
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a broken body is answered, not noted
     own = logging.getLogger("face_server")
     own.setLevel(level.upper())
     structlog.configure(

@@ -23,6 +23,7 @@ FORMATS = tuple(name.upper() for name in _PLUGINS)
 for _name in _PLUGINS:
     importlib.import_module(f"PIL.{_name}ImagePlugin")
 MOST_SCANS = 100  # real progressive files have about ten; thousands of scans are a bomb that costs minutes
+LONGEST_SIDE = 65_535  # that of JPEG; for millions of rows one pixel wide Pillow takes ten times the memory of the pixels
 
 # The operator's limit is checked from the header below, so Pillow's own one must not come first.
 Image.MAX_IMAGE_PIXELS = None
@@ -74,6 +75,8 @@ def decode(data: bytes, max_pixels: int, enough: int | None = None) -> Picture:
 def _check(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PictureTooLarge(f"{width}x{height} is more than {max_pixels} pixels")
+    if max(width, height) > LONGEST_SIDE:
+        raise PictureTooLarge(f"a side of {max(width, height)} pixels is more than {LONGEST_SIDE}")
 
 
 def _open(data: bytes) -> Image.Image:
