@@ -62,7 +62,7 @@ class Distinct:
                 )
             await self._registry.applied(done.write)
         await self._blobs.remove(done.dropped_pictures)
-        self._looking.remember(app, sight, (face,))
+        self._looking.remember_registered(app, sight, face)
         return done.face_id
 
     async def change(self, app: str, ask: Ask, group: str, face_id: int, alike: float) -> None:
@@ -76,7 +76,7 @@ class Distinct:
                 done = await self._store.change_face(app, group, face_id, new, self._embedding_id, None)
             await self._registry.applied(done.write)
         await self._blobs.remove(done.pictures)
-        self._looking.remember(app, sight, (face,))
+        self._looking.remember_registered(app, sight, face)
 
     def _turn(self, app: str) -> asyncio.Lock:
         return self._turns.setdefault(app, asyncio.Lock())

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from face_server.errors import FeatureGone, ModelMissing, NoFace, OtherModel, PictureGone, PictureTooLarge, TokenUnknown
+from face_server.errors import (
+    Busy,
+    FeatureGone,
+    ModelMissing,
+    NoFace,
+    OtherModel,
+    PictureGone,
+    PictureTooLarge,
+    TokenUnknown,
+)
 from face_server.faces.asks import Ask
 from face_server.faces.fetch import Fetcher
 from face_server.model import Address, Box, Face, Feature, FloatArray, Landmarks, Picture, Spot, Task, Token, Want
@@ -137,6 +147,11 @@ class Looking:
         if sight.picture is not None and sight.remembered:
             records = [(face.token, spots.pack(Record(spot_of(face), embedding=face.embedding))) for face in faces]
             self._tokens.put(app, sight.picture, records)
+
+    def remember_registered(self, app: str, sight: Sight, face: Face) -> None:
+        """Its row has the token as well: what is done is not refused because the cache is full."""
+        with suppress(Busy):
+            self.remember(app, sight, (face,))
 
 
 def spot_of(face: Face) -> Spot:

@@ -42,7 +42,7 @@ class People:
         async with self._keeping.kept(app, sight.faces[0], sight) as new:
             done = await self._store.add_person(app, group, new, self._embedding_id, info, twice)
         await self._registry.applied(done.write)
-        self._looking.remember(app, sight, sight.faces[:1])
+        self._looking.remember_registered(app, sight, sight.faces[0])
         return done.face_id
 
     async def change(self, app: str, ask: Ask | None, group: str, face_id: int, info: str | None) -> None:
@@ -55,7 +55,7 @@ class People:
             sight = await self._look(app, ask)
             async with self._keeping.kept(app, sight.faces[0], sight) as new:
                 done = await self._store.change_face(app, group, face_id, new, self._embedding_id, info)
-            self._looking.remember(app, sight, sight.faces[:1])
+            self._looking.remember_registered(app, sight, sight.faces[0])
         await self._registry.applied(done.write)
         await self._blobs.remove(done.pictures)
 

@@ -185,7 +185,7 @@ class FaceService:
         face = sight.faces[0]
         gates.check(face, ask.gates)
         await self._register(app, face, sight, place)
-        self._looking.remember(app, sight, (face,))
+        self._looking.remember_registered(app, sight, face)
         return face
 
     async def _check_place(self, app: str, place: Place) -> None:

@@ -15,6 +15,7 @@ import pytest
 from face_server.engine.lanes import Lanes
 from face_server.errors import (
     BadPicture,
+    Busy,
     FaceError,
     GroupMissing,
     ModelMissing,
@@ -291,3 +292,15 @@ async def test_stored_part_knows_where_it_was_cut(service: FaceService, eyes: Ey
     stored.unlink()
     with pytest.raises(PictureGone):
         await service.detect("a", Ask(Token(sent.token), Want.QUALITY))
+
+
+async def test_a_full_cache_of_tokens_refuses_nothing_that_is_registered(service: FaceService, eyes: Eyes) -> None:
+    service._looking._tokens._waiting_bytes = 1 << 40  # type: ignore[attr-defined]
+    with pytest.raises(Busy):
+        await service.detect("app", Ask(eyes.show("one", face(1))))
+    registered = await service.enroll("app", Ask(eyes.show("one", face(1))), PLACE)
+    face_id = await service.people.add("app", Ask(eyes.show("two", face(2))), "g1", "")
+    await service.people.change("app", Ask(eyes.show("three", face(3))), "g1", face_id, None)
+    face_id = await service.distinct.add("app", Ask(eyes.show("four", face(4))), PLACE, 0.99)
+    await service.distinct.change("app", Ask(eyes.show("five", face(5))), "g1", face_id, 0.99)
+    assert (await service.compare("app", Ask(Token(registered.token)), Ask(Token(face(5).token)))).scores
