@@ -65,10 +65,10 @@ class Visit:
             for one in found["violations"]
             if one["impact"] in ("serious", "critical")
         }
-        assert serious == set(), self.page.url
+        assert serious == set(), f"{self.page.url}: {serious}"
         wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{self.page.url} is {wide} pixels too wide"
-        assert self.troubles == [], self.page.url
+        assert self.troubles == [], f"{self.page.url}: {self.troubles}"
 
 
 @asynccontextmanager
