@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from redis.exceptions import ResponseError
 
-from face_server.bus import names
+from face_server.bus import names, wire
 from face_server.bus.names import Names
 from face_server.bus.pipe import Command, Pipe
 
 ORPHAN_IDLE_MS = 500  # what was taken later than that is not yet looked at
 ORPHANS_AT_ONCE = 1000
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     entry: bytes
-    header: bytes
+    header: wire.Header
     picture: bytes
     tries: int = 1
 
@@ -97,7 +101,13 @@ class Exchange:
         if not fields:  # withdrawn after it was taken
             self._redis.xack(self._keys.jobs, names.GROUP, entry)
             return None
-        return Taken(entry, fields[b"h"], fields[b"p"], tries)
+        try:
+            return Taken(entry, wire.decode(wire.Header, fields[b"h"]), fields[b"p"], tries)
+        except (msgspec.DecodeError, KeyError):  # whoever takes it next could not read it either
+            log.exception("a job that cannot be read was dropped")
+            self._redis.xack(self._keys.jobs, names.GROUP, entry)
+            self._redis.xdel(self._keys.jobs, entry)
+            return None
 
     def _join(self) -> None:
         """After a new start of Redis the group is not there."""

@@ -169,20 +169,21 @@ class Worker:
             return True
 
     def _work(self, taken: Taken) -> Done | None:
-        header = wire.decode(wire.Header, taken.header)
+        header = taken.header
         begun = int(taken.entry.partition(b"-")[0]) / 1000
         request = RequestContext(header.log_id, begun + header.seconds - self._clock)
         with self._lock:
             self._running[taken.entry] = request
         current.set(request)
         try:
-            reply = self._answer(taken, header, request)
+            reply = self._answer(taken, request)
         finally:
             with self._lock:
                 del self._running[taken.entry]
         return Done(taken.entry, header.answers, wire.encode(reply))
 
-    def _answer(self, taken: Taken, header: wire.Header, request: RequestContext) -> wire.Reply:
+    def _answer(self, taken: Taken, request: RequestContext) -> wire.Reply:
+        header = taken.header
         try:
             if taken.tries > MOST_TRIES:
                 log.error("a picture was given up: %d workers died of it", MOST_TRIES)
