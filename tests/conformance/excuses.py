@@ -30,14 +30,14 @@ def _codes(*numbers: int) -> str:
 
 
 EXCUSES: tuple[Excuse, ...] = (
-    Excuse("nothing here needs a licence, so none can be used up or out of reach", "baidu_v3", _codes(222361)),
+    Excuse("one licence stands before all interfaces: proven for detect, by the tests of the licence", "baidu_v3", _codes(222361)),
     Excuse("kept in reserve by the contract", "baidu_v3", _codes(222915, 222916)),
     Excuse("models and index are in the server's own process", "baidu_v3", _codes(222201, 222205, 222206)),
     Excuse("our models name the part that is covered: 223121 to 223127", "baidu_v3", _codes(223113)),
     Excuse("no model tells it; test_baidu_render.py prints it", "baidu_v3", r"field .*\.(race|face_type)\b.*"),
     Excuse("nothing is called over the network within the server", "cloudwalk", _codes(4099)),
     Excuse("an app with a good secret may use every interface", "cloudwalk", _codes(4104)),
-    Excuse("nothing here needs a licence; quotas have 12295, 12361 and 12368", "cloudwalk", _codes(4113)),
+    Excuse("one licence stands before all interfaces; quotas have 12295, 12361 and 12368", "cloudwalk", _codes(4113)),
     Excuse("it needs none of its parameters", "cloudwalk", _codes(4097), "group_query_by_page"),
     Excuse("the index follows the database: what fails is storing, 12289 and 12291", "cloudwalk", _codes(12370, 12371)),
 )

@@ -120,5 +120,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if LEDGER in config.stash and config.getoption("--conformance"):
         report = Report(config.stash[LEDGER])
         terminalreporter.section("conformance")
-        for line in (*report.coverage(), *report.wanting):
+        for line in (*report.coverage(), *report.wanting, *report.outgrown):
             say(line)

@@ -41,7 +41,12 @@ class Report:
             for interface in dialect.interfaces:
                 lacks = [what for what in self._wanted(dialect, interface) if not self._fine(interface, what)]
                 missing += [f"{dialect.name} {interface.name}: nothing proves {what}" for what in lacks]
-        return missing + sorted(superfluous(self._ledger.proofs))
+        return missing
+
+    @property
+    def outgrown(self) -> list[str]:
+        """Excuses that are none any more: worth a line, no failure."""
+        return sorted(superfluous(self._ledger.proofs))
 
     def _fine(self, interface: Interface, what: str) -> bool:
         return bool(self._ledger.tests(interface, what)) or excuse(interface.dialect, interface.name, what) is not None
