@@ -13,13 +13,13 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, cast
 
-from fastapi import Path, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from face_server.admin.failures import Refusal, missing, refusal
 from face_server.admin.gate import who_asks
-from face_server.admin.paging import LIMIT, Cursor, Limit, Page, number_after, page
+from face_server.admin.paging import LIMIT, Cursor, Id, Limit, Page, number_after, page
 from face_server.admin.roles import Who
 from face_server.store.work import CANCELLED, FAILED, INTERRUPTED, RUNNING, WAITING, Cells, JobRow, JobRows
 
@@ -53,7 +53,6 @@ class _Running:
 
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]
-JobId = Annotated[int, Path(ge=1)]
 
 
 class Job(BaseModel):
@@ -156,10 +155,10 @@ class Jobs:
         found, after = page(rows, limit, lambda row: row.id)
         return Page(items=[self._shown(row) for row in found], next=after)
 
-    async def get(self, job_id: JobId) -> Job:
+    async def get(self, job_id: Id) -> Job:
         return self._shown(await self._must_be(job_id))
 
-    async def cancel(self, job_id: JobId) -> Job:
+    async def cancel(self, job_id: Id) -> Job:
         """A deletion that waits has not happened; one that runs cannot be stopped."""
         row = await self._must_be(job_id)
         running = self._running.get(job_id)
@@ -171,7 +170,7 @@ class Jobs:
         self._running.pop(job_id, None)
         return self._shown(await self._must_be(job_id))
 
-    async def result(self, job_id: JobId, cursor: Cursor = None, limit: Limit = LIMIT) -> Table:
+    async def result(self, job_id: Id, cursor: Cursor = None, limit: Limit = LIMIT) -> Table:
         """The table that came of it; it stays."""
         row = await self._must_be(job_id)
         after = number_after(cursor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import Path, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from face_server.admin.failures import Refusal, missing
 from face_server.admin.gate import who_asks
 from face_server.admin.jobs import Job, Jobs
-from face_server.admin.paging import LIMIT, Cursor, Limit, Name, Page, number_after, page, text_after
+from face_server.admin.paging import LIMIT, Cursor, Id, Limit, Name, Page, number_after, page, text_after
 from face_server.errors import FaceMissing, PictureGone
 from face_server.faces.asks import Ask, Mode, Place
 from face_server.faces.rules import format_of
@@ -25,7 +25,6 @@ from face_server.store.store import Store
 
 Text = Annotated[str, Field(min_length=1, max_length=128)]
 Info = Annotated[str, Field(max_length=4096)]
-FaceId = Annotated[int, Path(ge=1)]
 LevelName = Literal["NONE", "LOW", "NORMAL", "HIGH"]
 _KINDS = {"jpg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "gif": "image/gif", "webp": "image/webp"}
 
@@ -130,7 +129,7 @@ class Library:
         rows = await self._service.library.faces(app, group, user)
         return Page(items=[self._face(app, row) for row in rows], next=None)
 
-    async def picture(self, app: Name, face_id: FaceId, quiet: bool = False) -> Response:
+    async def picture(self, app: Name, face_id: Id, quiet: bool = False) -> Response:
         """What is kept of the picture of a face. `quiet`: nothing, and no failure, when none is kept."""
         row = await self._row(app, face_id)
         data = await self._blobs.load(row.picture) if row.picture else None
@@ -194,7 +193,7 @@ class Library:
         what = {"app": app, "group": group, "user": user}
         return await self._jobs.delete("delete_user", what, who_asks(request))
 
-    async def delete_face(self, request: Request, app: Name, face_id: FaceId) -> Job:
+    async def delete_face(self, request: Request, app: Name, face_id: Id) -> Job:
         row = await self._row(app, face_id)
         what = {"app": app, "group": row.group, "user": row.user, "face_id": str(face_id)}
         return await self._jobs.delete("delete_face", what, who_asks(request))

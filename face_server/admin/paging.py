@@ -7,18 +7,20 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel
 
 from face_server.admin.failures import Refusal
 
 LIMIT, MOST = 50, 200
+_LARGEST_ID = 2**63 - 1  # of a row in a database
 
 T = TypeVar("T")
 
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 Name = Annotated[str, Query(min_length=1, max_length=128)]
+Id = Annotated[int, Path(ge=1, le=_LARGEST_ID)]
 
 
 class Page(BaseModel, Generic[T]):
@@ -48,6 +50,9 @@ def number_after(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise Refusal(400, "bad_parameter", "cursor: not one of ours.", "cursor") from None
+        number = -1
+    if not 0 <= number <= _LARGEST_ID:
+        raise Refusal(400, "bad_parameter", "cursor: not one of ours.", "cursor")
+    return number

@@ -23,7 +23,7 @@ FORMATS = tuple(name.upper() for name in _PLUGINS)
 for _name in _PLUGINS:
     importlib.import_module(f"PIL.{_name}ImagePlugin")
 MOST_SCANS = 100  # real progressive files have about ten; thousands of scans are a bomb that costs minutes
-LONGEST_SIDE = 65_535  # that of JPEG; for millions of rows one pixel wide Pillow takes ten times the memory of the pixels
+LONGEST_SIDE = 65_535  # that of JPEG; of millions of rows one pixel wide Pillow needs ten times the memory
 
 # The operator's limit is checked from the header below, so Pillow's own one must not come first.
 Image.MAX_IMAGE_PIXELS = None

@@ -1,5 +1,6 @@
 """Library, jobs and figures as the pages of the console use them."""
 
+import base64
 import io
 from collections import Counter
 from collections.abc import Iterator
@@ -63,6 +64,17 @@ def test_users_by_the_beginning_of_their_id(console: Console, prefix: str, found
 def test_a_foreign_cursor_is_refused(console: Console, cursor: str) -> None:
     answer = console.get("/users", params={"app": "default", "group": "crowd", "cursor": cursor})
     assert (answer.status_code, answer.json()["error"]["parameter"]) == (400, "cursor")
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 10**400])
+def test_numbers_no_row_can_have_are_refused(console: Console, number: int) -> None:
+    cursor = base64.urlsafe_b64encode(str(number).encode()).decode()
+    for path in ("/audit", "/jobs"):
+        console.ask("GET", path, 400, params={"cursor": cursor})
+    for method, path in (("GET", "/jobs/{}"), ("GET", "/jobs/{}/result"), ("POST", "/jobs/{}/cancel")):
+        console.ask(method, path.format(number), 400)
+    for method, path in (("GET", "/faces/{}/picture"), ("DELETE", "/faces/{}")):
+        console.ask(method, path.format(number), 400, params={"app": "default"})
 
 
 def test_groups_and_apps(console: Console) -> None:

@@ -78,6 +78,7 @@ def test_loopback_is_open_for_who_sits_there(opened: Console) -> None:
     [
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Host": "evil.example"}, 403),
         ({"X-Forwarded-For": "10.0.0.7"}, 401),
         ({"Forwarded": "for=10.0.0.7"}, 401),

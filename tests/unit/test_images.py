@@ -170,8 +170,9 @@ def declared(data: bytes, width: int, height: int) -> bytes:
         b"BM" + struct.pack("<IHHIIiiHHII", 0, 0, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0) + bytes(40),
         encoded(Image.new("1", (9000, 9000)), "TIFF", compression="group4"),
         encoded(Image.new("P", (8000, 8000)), "PNG"),
+        png_header(1, 20_000_000),
     ],
-    ids=["png", "jpeg", "gif", "bmp", "tiff", "flat png"],
+    ids=["png", "jpeg", "gif", "bmp", "tiff", "flat png", "one pixel wide"],
 )
 def test_bombs_are_refused_by_their_header(data: bytes) -> None:
     with pytest.raises(PictureTooLarge):
