@@ -30,7 +30,11 @@ def _codes(*numbers: int) -> str:
 
 
 EXCUSES: tuple[Excuse, ...] = (
-    Excuse("one licence stands before all interfaces: proven for detect, by the tests of the licence", "baidu_v3", _codes(222361)),
+    Excuse(
+        "one licence stands before all interfaces: proven for detect, by the tests of the licence",
+        "baidu_v3",
+        _codes(222361),
+    ),
     Excuse("kept in reserve by the contract", "baidu_v3", _codes(222915, 222916)),
     Excuse("models and index are in the server's own process", "baidu_v3", _codes(222201, 222205, 222206)),
     Excuse("our models name the part that is covered: 223121 to 223127", "baidu_v3", _codes(223113)),
