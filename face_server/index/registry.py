@@ -155,7 +155,8 @@ class Registry:
         """Galleries of groups that another process has deleted, and that nobody asks for any more."""
         loaded = {gallery.group_id: app for app in self._apps.values() for gallery in list(app.galleries.values())}
         for group_id in loaded.keys() - await self._store.still_there(list(loaded)):
-            loaded[group_id].galleries.pop(group_id, None)
+            async with loaded[group_id].lock:
+                loaded[group_id].galleries.pop(group_id, None)
             await asyncio.to_thread(self._shelf.remove, group_id)
         await self.make_room()  # they may have grown since their first search
 

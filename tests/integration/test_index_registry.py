@@ -320,3 +320,18 @@ async def test_vectors_come_back_exactly(lib: Library, tmp_path: Path) -> None:
     assert await state(registry(lib.store, tmp_path), lib) == expected
     rows = np.stack([np.frombuffer(template, np.float16) for _, _, template in expected])
     assert np.array_equal(rows.astype(np.float32), np.stack([vector(number) for number in range(1100)]))
+
+
+async def test_what_is_gone_leaves_between_changes_never_among_them(lib: Library) -> None:
+    """Changes are applied by a thread that counts on the galleries it has found."""
+    await lib.enroll(1)
+    assert await lib.found(1)
+    (app,) = lib.registry._apps.values()
+    (gallery,) = lib.registry.galleries
+    await lib.store.delete_group(APP, "g")  # as another process would: this registry does not hear of it
+    async with app.lock:
+        dropping = asyncio.create_task(lib.registry.drop_gone())
+        await asyncio.wait([dropping], timeout=0.3)
+        assert lib.registry.galleries == [gallery]
+    await dropping
+    assert lib.registry.galleries == []
