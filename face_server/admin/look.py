@@ -99,8 +99,8 @@ class Looking:
         """Every face of one picture against every face of another."""
         clock = _Clock()
         scorer, task = self._must_score(), Task(self._want | Want.EMBEDDING, max_faces)
-        both = (pictures.first, pictures.second)
-        first, second = await asyncio.gather(*(self._analyze(_picture(data), task) for data in both))
+        both = [_picture(data) for data in (pictures.first, pictures.second)]
+        first, second = await asyncio.gather(*(self._analyze(picture, task) for picture in both))
         for name, seen in (("first", first), ("second", second)):
             if not seen.faces:
                 raise Refusal(422, "no_face", f"The {name} picture shows no face.", name)

@@ -4,6 +4,7 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -64,6 +65,23 @@ def test_users_by_the_beginning_of_their_id(console: Console, prefix: str, found
 def test_a_foreign_cursor_is_refused(console: Console, cursor: str) -> None:
     answer = console.get("/users", params={"app": "default", "group": "crowd", "cursor": cursor})
     assert (answer.status_code, answer.json()["error"]["parameter"]) == (400, "cursor")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("GET", "/groups", {"params": {"app": "a\0"}}),
+        ("GET", "/groups", {"params": {"app": "default", "prefix": "\0"}}),
+        ("GET", "/audit", {"params": {"name": "\0"}}),
+        ("DELETE", "/keys", {"params": {"key": "\0"}}),
+        ("POST", "/groups", {"json": {"app": "a\0", "group": "g"}}),
+        ("PATCH", "/users", {"json": {"app": "default", "group": "mixed", "user": "anna", "info": "\0"}}),
+    ],
+)
+def test_a_text_that_postgres_cannot_keep_is_refused(
+    console: Console, method: str, path: str, more: dict[str, Any]
+) -> None:
+    assert console.ask(method, path, 400, **more)["error"]["code"] == "bad_parameter"
 
 
 @pytest.mark.parametrize("number", [-1, 2**63, 10**400])
