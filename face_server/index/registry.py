@@ -133,6 +133,8 @@ class Registry:
         await asyncio.to_thread(self._shelf.keep_only, await self._store.group_ids())
 
     async def _save(self, app: _App, gallery: Gallery) -> None:
+        if app.galleries.get(gallery.group_id) is not gallery:
+            return  # it has left, and does not follow to where the app is
         seq = gallery.seq
         if len(gallery) < WORTH_IT or self._saved.get(gallery.group_id) == seq:
             return

@@ -335,3 +335,33 @@ async def test_what_is_gone_leaves_between_changes_never_among_them(lib: Library
         assert lib.registry.galleries == [gallery]
     await dropping
     assert lib.registry.galleries == []
+
+
+async def test_a_gallery_that_left_while_others_were_saved_is_not_saved_as_of_now(
+    lib: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not follow any more: its snapshot would hide what came since."""
+    monkeypatch.setattr("face_server.index.registry.WORTH_IT", 0)
+    for number, group in ((1, "first"), (2, "g")):
+        await lib.enroll(number, group)
+        assert await lib.found(number, group)
+    (app,) = lib.registry._apps.values()
+    second = lib.registry.galleries[1]
+    save = lib.registry._shelf.save
+
+    def saving(gallery: Any, seq: int) -> bool:
+        if gallery is not second:  # the second one is evicted, and its group changes
+            asyncio.run_coroutine_threadsafe(change(), loop).result()
+        return save(gallery, seq)
+
+    async def change() -> None:
+        app.galleries.pop(second.group_id)
+        removed = await lib.store.delete_face(APP, "g", "u2", face(2).token)
+        await lib.registry.applied(removed.write)
+        await lib.enroll(3)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(lib.registry._shelf, "save", saving)
+    await lib.registry.save()
+    assert not await lib.found(2)
+    assert await lib.found(3)
