@@ -58,7 +58,10 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
 
 
 def _prepare(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"the data folder {folder} cannot be made: {error.strerror or error}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"the data folder {folder} is not writable")
 

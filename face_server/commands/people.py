@@ -113,7 +113,7 @@ def find(
     if as_json:
         remote.print_json(found)
     else:
-        remote.out.print(f"{len(found['faces'])} faces, {len(hits)} hits")
+        remote.out.print(f"{len(found['faces'])} face(s) in the photo, {len(hits)} hit(s)")
         remote.show(hits, False, "face", "group", "user", "info", "score")
     if not hits:
         raise typer.Exit(remote.REFUSED)

@@ -66,7 +66,13 @@ function gates({ gates: found, false_rejects: rejects }) {
   const row = (name, sign) => [t(`quality.${name}`), ...LEVELS.map((level) => `${sign} ${found.quality[level][name]}`)];
   return card(t("settings.gates"), h("div", { class: "stack" }, h("p", { class: "quiet small" }, t("settings.gates_text")),
     table([[""], ...LEVELS.map((level) => [level, "n"])], [row("occlusion", "≤"), row("blur", "≤"), row("illumination", "≥"), row("completeness", "≥"), [t("liveness.title"), ...LEVELS.map((level) => `≥ ${found.liveness[level]}`)]]),
-    facts(Object.entries(rejects).map(([name, value]) => [name, String(value)]))));
+    facts(Object.entries(rejects).map(([name, value]) => [`${t("liveness.title")}: ${refusing(name)}`, `≥ ${value}`]))));
+}
+
+// "frr_1e-4" is the limit that refuses one real face in ten thousand.
+function refusing(name) {
+  const share = Number(name.replace("frr_", ""));
+  return share > 0 ? t("liveness.frr", { n: t("one_in", { n: number(Math.round(1 / share)) }) }) : name;
 }
 
 function pack({ pack: found }) {
