@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import msgspec
 from redis.exceptions import RedisError
 
 from face_server.bus import names, wire
@@ -201,7 +202,11 @@ class RemoteVision:
         return reply
 
     def _settle(self, data: bytes) -> None:
-        reply = wire.decode(wire.Reply, data)
+        try:
+            reply = wire.decode(wire.Reply, data)
+        except msgspec.DecodeError:  # who waits for it waits in vain; those who came with it do not
+            log.exception("an answer cannot be read")
+            return
         job = self._away.pop(reply.id, None)
         if job is None or job.future.done():
             return  # a second answer, or nobody waits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from face_server import errors
 from face_server.bus import wire
+from face_server.bus.remote import RemoteVision
 from face_server.errors import Busy, Cancelled, ModelMissing, Stage
 from face_server.model import Analysis, Cleaned, Task, Want
 from face_server.vision.protocol import VisionInfo
@@ -118,3 +119,18 @@ def test_the_bytes_are_those_of_this_version() -> None:
     assert fields == {
         *("want", "max_faces", "by_area", "any_turn", "dewater", "spot", "portrait", "width", "height", "faces")
     }
+
+
+async def test_an_answer_that_cannot_be_read_costs_no_other_answer() -> None:
+    info = VisionInfo("told", Want.NONE, "model-1", 8, ())
+    vision = RemoteVision("redis://127.0.0.1:1", "digest", info, queue_bytes=1, meter=cast(Any, None))
+    job = vision._job(b"picture", None)
+    vision._away[job.id] = job
+
+    async def read() -> list[bytes]:
+        return [b"\xc1", wire.encode(wire.Reply(job.id, {}, None))]
+
+    vision._link.read, vision._up = read, True  # type: ignore[method-assign, assignment]
+    await vision._read()
+    assert job.answered
+    await vision.close()
