@@ -257,7 +257,7 @@ export default {
   "deleting.undone": "Taken back",
   "folder.title": "Add people",
   "folder.drop": "Drop a folder here",
-  "folder.text": "name/photo.jpg becomes a face of the person “name”.",
+  "folder.text": "name/photo.jpg becomes a face of the person “name”, a single photo one of a person named like its file.",
   "folder.choose": "Choose a folder",
   "folder.photos": "Choose photos",
   "folder.nothing": "There are no photos in it.",

@@ -257,7 +257,7 @@ export default {
   "deleting.undone": "已撤销",
   "folder.title": "添加人员",
   "folder.drop": "把文件夹拖到这里",
-  "folder.text": "name/photo.jpg 会成为人员“name”的一张人脸。",
+  "folder.text": "name/photo.jpg 会成为人员“name”的一张人脸；单张照片以文件名作为人员名。",
   "folder.choose": "选择文件夹",
   "folder.photos": "选择照片",
   "folder.nothing": "其中没有照片。",

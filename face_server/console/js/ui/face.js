@@ -41,8 +41,6 @@ export function liveness(face, gates) {
   return card(t("liveness.title"),
     h("div", { class: "stack tight" },
       meter(t("liveness.score"), face.liveness, number(face.liveness, 3), 1, gates.liveness, false),
-      h("div", { class: "meter" }, h("span"), h("div", { class: "ticks", "aria-hidden": "true" },
-        LEVELS.map((level) => h("span", { style: { left: `${gates.liveness[level] * 100}%` } }, level))), h("span")),
       facts([["LOW", String(gates.liveness.LOW), t("liveness.frr", { n: t("one_in", { n: "10,000" }) })], ["NORMAL", String(gates.liveness.NORMAL), t("liveness.frr", { n: t("one_in", { n: "1,000" }) })], ["HIGH", String(gates.liveness.HIGH), t("liveness.frr", { n: t("one_in", { n: "100" }) })]]),
       verdicts(face.gates.liveness)));
 }
