@@ -117,7 +117,7 @@ class Lanes:
             self._start_lane()
 
     def _start_lane(self) -> None:
-        threading.Thread(target=self._lane, name=f"lane-{self._alive}", daemon=True).start()
+        threading.Thread(target=self._lane, args=(self._alive,), name=f"lane-{self._alive}", daemon=True).start()
         self._alive += 1
 
     async def admit(self) -> None:
@@ -196,8 +196,10 @@ class Lanes:
 
     # In the lane threads
 
-    def _lane(self) -> None:
+    def _lane(self, number: int) -> None:
         _lower_priority()
+        if self.count == len(cores := usable_cores()):
+            stay_on(cores[number])
         try:
             while (job := self._take()) is not None:
                 self._run(job)
@@ -266,6 +268,18 @@ class Lanes:
                 return
             self.restarts += 1
             self._meter.restarted("lane")
+
+
+def usable_cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+def stay_on(core: int) -> None:
+    """For the calling thread. Every request wakes the event loop several times, and each time the scheduler would move
+    a lane out of its way, to a core whose caches know nothing of it: a tenth of its speed. Only where there is a lane
+    for every core; two servers with half as many each would otherwise meet on the same ones."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, {core})
 
 
 def _lower_priority() -> None:

@@ -14,6 +14,7 @@ import cv2
 import faiss
 import numpy as np
 
+from face_server.engine.lanes import stay_on, usable_cores
 from face_server.vision import adapters, offline
 from face_server.vision.detection import letterbox
 from face_server.vision.layouts import five
@@ -80,6 +81,8 @@ def loop(work: Callable[[bytes], object], pictures: Sequence[bytes], threads: in
     ends = time.perf_counter() + seconds
 
     def turn(first: int) -> None:
+        if threads == len(cores := usable_cores()):  # as the lanes of the server
+            stay_on(cores[first])
         number = first
         while (started := time.perf_counter()) < ends:
             work(pictures[number % len(pictures)])
