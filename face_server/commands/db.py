@@ -18,7 +18,7 @@ from rich.table import Table
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 from face_server.store import migrate as schema
-from face_server.store.database import database_at
+from face_server.store.choice import database_at
 
 TARGET = "FACE_DATABASE_URL"
 

@@ -11,7 +11,8 @@ import typer
 
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
-from face_server.store.database import Database, database_at
+from face_server.store.choice import database_at
+from face_server.store.database import Database
 from face_server.store.keyring import proof_of, rewrap
 from face_server.store.occupied import occupied
 from face_server.store.resealing import Resealing

@@ -7,7 +7,6 @@ a commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -51,17 +50,6 @@ class Database(Protocol):
 
     def announce(self, app_id: int, seq: int) -> None:
         """Tell the servers beside this one how far an app has come. A hint: it may get lost."""
-
-
-def database_at(place: Path | str, connections: int, heard: Heard) -> Database:
-    """SQLite in a file, or Postgres at an address; neither is loaded before it is needed."""
-    if isinstance(place, Path):
-        from face_server.store.sqlite import SqliteDatabase
-
-        return SqliteDatabase(place)
-    from face_server.store.postgres import PostgresDatabase
-
-    return PostgresDatabase(place, connections, heard)
 
 
 def attempt_each(connection: sa.Connection, works: Iterable[Work[Any]]) -> list[tuple[Any, Exception | None]]:

@@ -16,7 +16,8 @@ from face_server.errors import FaceMissing, GroupExists, GroupMissing, StoreFail
 from face_server.model import DEFAULT_APP
 from face_server.store.access import AccessRows
 from face_server.store.bindings import Bindings
-from face_server.store.database import Heard, database_at
+from face_server.store.choice import database_at
+from face_server.store.database import Heard
 from face_server.store.keyring import Keyring
 from face_server.store.pages import Pages
 from face_server.store.pictures import Pictures, end_faces
