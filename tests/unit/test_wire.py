@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,7 +20,9 @@ from face_server.dialects.texts import FormText, JsonText, LongText, NotBase64, 
 from face_server.errors import Busy, Cancelled, Stage
 from face_server.request import RequestContext, current
 
-PICTURE = os.urandom(9001)
+# Begins and ends as a JPEG does: in a text that begins or ends with the spaces of lost pluses they could not be told
+# from blanks around it.
+PICTURE = b"\xff\xd8" + random.Random(1).randbytes(8998) + b"\xff\xd9"
 TEXT = base64.b64encode(PICTURE).decode()
 
 
@@ -263,7 +265,7 @@ def test_not_base64(text: str) -> None:
 @pytest.mark.serial
 @pytest.mark.parametrize(("size", "limit"), [(150_000, 0.001), (4_000_000, 0.003)])
 def test_a_picture_costs_little(size: int, limit: float) -> None:
-    picture = os.urandom(size)
+    picture = random.Random(size).randbytes(size)
     body = json.dumps({"a": base64.b64encode(picture).decode(), "b": "BASE64", "c": "g1,g2"}).encode()
     times = []
     for _ in range(15):
