@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from face_server.errors import Busy
+from face_server.errors import Busy, FaceError
 from face_server.index.registry import Registry
 from face_server.ops.serving import give_memory_back
 from face_server.store.blobs import Blobs
@@ -22,7 +22,6 @@ SAVE_EVERY = 300.0
 FORGET_EVERY = 600.0
 SWEEP_EVERY = 3600.0
 SWEEP_FIRST = 90.0  # what a crash left is old enough by then
-
 EXPIRE_FIRST = 60.0
 EXPIRE_EVERY = 3600.0
 FORGET_KEYS_EVERY = 60.0
@@ -36,11 +35,15 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
     """While the context lasts. What is not finished at its end goes on after the next start."""
 
     async def clear() -> None:
+        """A group that cannot be cleared now must not hold up those behind it."""
+        failures: list[FaceError] = []
         for app, group in await store.deleting_groups():
-            done = False
-            while not done:
-                done, pictures = await store.purge(app, group)
-                await blobs.remove(pictures)
+            try:
+                await _clear(store, blobs, app, group)
+            except FaceError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def sweep() -> None:
         """Pictures whose row a crash prevented."""
@@ -74,6 +77,13 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _clear(store: Store, blobs: Blobs, app: str, group: int) -> None:
+    done = False
+    while not done:
+        done, pictures = await store.purge(app, group)
+        await blobs.remove(pictures)
 
 
 async def end_old_faces(store: Store, registry: Registry, blobs: Blobs, now: float) -> None:
