@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from face_server.commands import remote
-from face_server.commands.remote import Account, App, Json, Password, Server, Url
+from face_server.commands.remote import App, Call, Server, word
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Jobs of a running server: list, start, follow, cancel, results."
@@ -22,77 +22,66 @@ OPEN = ("waiting", "running")
 EVERY = 0.5  # seconds between two questions how far it is
 
 
-@app.command("list")
+@word(app, "list")
 def list_jobs(
+    call: Call,
     kind: Annotated[str, typer.Option(help="only this kind")] = "",
     state: Annotated[str, typer.Option(help="only this state")] = "",
     most: Annotated[int, typer.Option(min=1, help="so many at most")] = 50,
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """The last jobs, newest first."""
     query = {"kind": kind or None, "state": state or None}
-    found = remote.run(url, name, password, lambda ask: list(ask.all("/jobs", most, **query)))
-    remote.show(found, as_json, *COLUMNS)
+    found = call.run(lambda ask: list(ask.all("/jobs", most, **query)))
+    call.show(found, *COLUMNS)
 
 
-@app.command()
-def show(
-    job: Id, wait: Wait = False, url: Url = "", name: Account = "admin", password: Password = "", as_json: Json = False
-) -> None:
+@word(app)
+def show(call: Call, job: Id, wait: Wait = False) -> None:
     """How far a job is."""
-    _follow(remote.run(url, name, password, lambda ask: _ended(ask, ask("GET", f"/jobs/{job}"), wait)), wait, as_json)
+    _follow(call, wait, "GET", f"/jobs/{job}")
 
 
-@app.command()
-def result(job: Id, url: Url = "", name: Account = "admin", password: Password = "", as_json: Json = False) -> None:
+@word(app)
+def result(call: Call, job: Id) -> None:
     """What a job has found."""
 
     def work(ask: Server) -> list[dict[str, Any]]:
         columns = ask("GET", f"/jobs/{job}")["columns"]
         return [dict(zip(columns, row, strict=True)) for row in ask.all(f"/jobs/{job}/result")]
 
-    rows = remote.run(url, name, password, work)
-    remote.show(rows, as_json, *(rows[0] if rows else ()))
+    rows = call.run(work)
+    call.show(rows, *(rows[0] if rows else ()))
 
 
-@app.command()
-def cancel(job: Id, url: Url = "", name: Account = "admin", password: Password = "", as_json: Json = False) -> None:
+@word(app)
+def cancel(call: Call, job: Id) -> None:
     """Stop a job; a deletion that has not begun is taken back."""
-    remote.show([remote.run(url, name, password, lambda ask: ask("POST", f"/jobs/{job}/cancel"))], as_json, *COLUMNS)
+    call.show([call.run(lambda ask: ask("POST", f"/jobs/{job}/cancel"))], *COLUMNS)
 
 
-@app.command()
+@word(app)
 def duplicates(
+    call: Call,
     group: Group,
     score: Annotated[float, typer.Option(min=60, max=100, help="how alike they are at least")] = 90,
     wait: Wait = False,
     library: App = "default",
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """Look for faces of different people of a group that are alike: perhaps one person was registered twice."""
     body = {"kind": "duplicates", "app": library, "group": group, "score": score}
-    _follow(remote.run(url, name, password, lambda ask: _ended(ask, ask("POST", "/jobs", body), wait)), wait, as_json)
+    _follow(call, wait, "POST", "/jobs", body)
 
 
-@app.command()
+@word(app)
 def doubtful(
+    call: Call,
     group: Group,
     wait: Wait = False,
     library: App = "default",
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """Look for faces of a group that are nearer to another person than to their own."""
     body = {"kind": "doubtful", "app": library, "group": group}
-    _follow(remote.run(url, name, password, lambda ask: _ended(ask, ask("POST", "/jobs", body), wait)), wait, as_json)
+    _follow(call, wait, "POST", "/jobs", body)
 
 
 def _ended(ask: Server, job: Any, wait: bool) -> Any:
@@ -102,10 +91,12 @@ def _ended(ask: Server, job: Any, wait: bool) -> Any:
     return job
 
 
-def _follow(job: Any, wait: bool, as_json: bool) -> None:
-    if as_json:
+def _follow(call: Call, wait: bool, *asked: Any) -> None:
+    """The job that the question gives, or what has become of it."""
+    job = call.run(lambda ask: _ended(ask, ask(*asked), wait))
+    if call.as_json:
         remote.print_json(job)
     else:
-        remote.show([job], False, *COLUMNS)
+        call.show([job], *COLUMNS)
     if wait and job["state"] != "done":
         raise typer.Exit(remote.REFUSED)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from face_server.commands import remote
-from face_server.commands.remote import Account, App, Json, Password, Server, Url, Yes
+from face_server.commands.remote import App, Call, Server, Yes, word
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,32 +22,26 @@ Photo = Annotated[Path, typer.Argument(help="a photo", exists=True, dir_okay=Fal
 COLUMNS = ("user", "info", "faces", "created", "updated", "deletion")
 
 
-@app.command("list")
+@word(app, "list")
 def list_people(
+    call: Call,
     group: Group,
     library: App = "default",
     prefix: Annotated[str, typer.Option(help="only ids that begin so")] = "",
     most: Annotated[int | None, typer.Option(min=1, help="stop after so many", show_default=False)] = None,
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """The people of a group in order of registration."""
     query = {"app": library, "group": group, "prefix": prefix}
-    found = remote.run(url, name, password, lambda ask: list(ask.all("/users", most, **query)))
-    remote.show(found, as_json, *COLUMNS)
+    found = call.run(lambda ask: list(ask.all("/users", most, **query)))
+    call.show(found, *COLUMNS)
 
 
-@app.command()
+@word(app)
 def show(
+    call: Call,
     group: Group,
     user: User,
     library: App = "default",
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """One person with all faces, and in which groups there is one of this id."""
     query = {"app": library, "group": group, "user": user}
@@ -55,16 +49,17 @@ def show(
     def work(ask: Server) -> dict[str, Any]:
         return {**ask("GET", "/user", **query), "faces": ask("GET", "/faces", **query)["items"]}
 
-    person = remote.run(url, name, password, work)
-    if as_json:
+    person = call.run(work)
+    if call.as_json:
         remote.print_json(person)
         return
     remote.out.print(f"{person['user']}  {person['info']}  in {', '.join(person['groups'])}")
     remote.show(person["faces"], False, "face_id", "token", "picture", "created", "deletion")
 
 
-@app.command()
+@word(app)
 def add(
+    call: Call,
     group: Group,
     user: User,
     photos: Annotated[list[Path], typer.Argument(help="photos of this person", exists=True, dir_okay=False)],
@@ -73,10 +68,6 @@ def add(
     quality: Annotated[str, typer.Option(help="NONE, LOW, NORMAL or HIGH: refuse photos below it")] = "NONE",
     liveness: Annotated[str, typer.Option(help="NONE, LOW, NORMAL or HIGH: the same for liveness")] = "NONE",
     library: App = "default",
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """Register the largest face of each photo. Group and person are made on the way."""
     query = {"app": library, "group": group, "user": user, "quality": quality.upper(), "liveness": liveness.upper()}
@@ -88,29 +79,26 @@ def add(
         pairs = zip(photos, modes, strict=True)
         return [ask("POST", "/faces", photo.read_bytes(), **query, mode=mode) for photo, mode in pairs]
 
-    remote.show(remote.run(url, name, password, work), as_json, "user", "group", "face_id", "token")
+    call.show(call.run(work), "user", "group", "face_id", "token")
 
 
-@app.command()
+@word(app)
 def find(
+    call: Call,
     photo: Photo,
     group: Annotated[list[str] | None, typer.Option("--group", help="where to look; without: everywhere")] = None,
     threshold: Annotated[float, typer.Option(min=0, max=100, help="the lowest score that counts")] = 80,
     library: App = "default",
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """Whom each face of a photo shows. Exit code 1 when it is nobody."""
     query = {"app": library, "group": group or None, "threshold": threshold, "candidates": 5}
-    found = remote.run(url, name, password, lambda ask: ask("POST", "/search", photo.read_bytes(), **query))
+    found = call.run(lambda ask: ask("POST", "/search", photo.read_bytes(), **query))
     hits = [
         {"face": number, **candidate}
         for number, face in enumerate(found["faces"], 1)
         for candidate in face["candidates"]
     ]
-    if as_json:
+    if call.as_json:
         remote.print_json(found)
     else:
         remote.out.print(f"{len(found['faces'])} face(s) in the photo, {len(hits)} hit(s)")
@@ -119,51 +107,42 @@ def find(
         raise typer.Exit(remote.REFUSED)
 
 
-@app.command()
+@word(app)
 def note(
+    call: Call,
     group: Group,
     user: User,
     info: Annotated[str, typer.Argument(help="what is noted from now on")],
     library: App = "default",
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """Change what is noted about a person."""
     body = {"app": library, "group": group, "user": user, "info": info}
-    remote.show([remote.run(url, name, password, lambda ask: ask("PATCH", "/users", body))], as_json, *COLUMNS)
+    call.show([call.run(lambda ask: ask("PATCH", "/users", body))], *COLUMNS)
 
 
-@app.command()
+@word(app)
 def copy(
+    call: Call,
     user: User,
     source: Annotated[str, typer.Argument(help="from this group")],
     target: Annotated[str, typer.Argument(help="to this group")],
     library: App = "default",
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """Copy a person to another group."""
     body = {"app": library, "user": user, "source": source, "target": target}
-    remote.show([remote.run(url, name, password, lambda ask: ask("POST", "/users/copy", body))], as_json, *COLUMNS)
+    call.show([call.run(lambda ask: ask("POST", "/users/copy", body))], *COLUMNS)
 
 
-@app.command()
+@word(app)
 def delete(
+    call: Call,
     group: Group,
     user: User,
     library: App = "default",
     yes: Yes = False,
-    url: Url = "",
-    name: Account = "admin",
-    password: Password = "",
-    as_json: Json = False,
 ) -> None:
     """Delete a person. It begins in ten seconds; `face-server jobs cancel` takes it back until then."""
     remote.confirm(f"Delete {user} from {group}?", yes)
     query = {"app": library, "group": group, "user": user}
-    job = remote.run(url, name, password, lambda ask: ask("DELETE", "/users", **query))
-    remote.show([job], as_json, "id", "kind", "what", "state", "starts")
+    job = call.run(lambda ask: ask("DELETE", "/users", **query))
+    call.show([job], "id", "kind", "what", "state", "starts")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException
 from http.cookies import SimpleCookie
@@ -146,6 +148,47 @@ def run(url: str, name: str, password: str, work: Callable[[Server], Any]) -> An
         _end(str(error), UNREACHABLE if error.status in (429, 500, 503) else REFUSED)
     except (ValueError, OSError) as error:
         _end(str(error), WRONG_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One word said to a server, with what all such words have in common."""
+
+    url: str
+    name: str
+    password: str
+    as_json: bool
+
+    def run(self, work: Callable[[Server], Any]) -> Any:
+        return run(self.url, self.name, self.password, work)
+
+    def show(self, items: list[dict[str, Any]], *columns: str) -> None:
+        show(items, self.as_json, *columns)
+
+
+def word(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose function takes a `Call` first: the options of the call come behind its own."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+        common = inspect.signature(_call, eval_str=True).parameters
+
+        def said(**given: Any) -> None:
+            call = Call(**{name: given.pop(name) for name in common})
+            function(call, **given)
+
+        said.__doc__ = function.__doc__
+        said.__signature__ = signature.replace(parameters=[*own, *common.values()])  # type: ignore[attr-defined]
+        said.__annotations__ = {one.name: one.annotation for one in (*own, *common.values())}
+        app.command(name or function.__name__)(said)
+        return function
+
+    return register
+
+
+def _call(url: Url = "", name: Account = "admin", password: Password = "", as_json: Json = False) -> None:
+    """The options of every call."""
 
 
 def confirm(question: str, yes: bool) -> None:
