@@ -49,7 +49,7 @@ async function signOut() {
 
 function themeButton() {
   const root = document.documentElement;
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+  const dark = () => root.dataset.theme === "dark";
   const node = iconButton(dark() ? "sun" : "moon", t("theme.change"), {
     class: "plain little",
     onclick: () => {
