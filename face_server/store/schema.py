@@ -35,7 +35,7 @@ apps = Table(
     Column("seq", BigInteger, nullable=False),
     # The feed is complete after this number; what came before has been dropped from it.
     Column("forgotten", BigInteger, nullable=False),
-    # The model of all templates in the app; empty until the first face.
+    # The model of the templates that are searched; empty until the first face.
     Column("embedding_id", String(64), nullable=False),
     Column("created", Float, nullable=False),
     Column("retention_days", Integer, nullable=False, server_default=text("0")),  # 0: faces stay for ever
@@ -60,6 +60,15 @@ app_keys = Table(
     Column("app_id", ForeignKey("apps.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("wrapped", LargeBinary, nullable=False),
+)
+
+# What the levels of the gates mean in an app, where that is not what the contract says; and its scores.
+app_limits = Table(
+    "app_limits",
+    metadata,
+    Column("app_id", ForeignKey("apps.id"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", Float, nullable=False),
 )
 
 credentials = Table(
@@ -113,6 +122,8 @@ faces = Table(
     Column("user_id", ForeignKey("users.id"), nullable=False),
     Column("token", String(64), nullable=False),
     Column("template", LargeBinary, nullable=False),  # fp16, unit length
+    # The model of the template. That of the app, or the face is not searched until it has a new template.
+    Column("embedding_id", String(64), nullable=False, server_default=""),
     Column("spot", LargeBinary, nullable=False),  # box, points, probability and the stored picture's origin
     Column("picture", String(64), nullable=False),  # key of the stored picture; empty: none is kept
     Column("meta", Text, nullable=False),

@@ -19,6 +19,8 @@ from face_server.store.bindings import Bindings
 from face_server.store.choice import database_at
 from face_server.store.database import Heard
 from face_server.store.keyring import Keyring
+from face_server.store.limits import LimitRows
+from face_server.store.noting import NEW_LINE, Asker, Told
 from face_server.store.pages import Pages
 from face_server.store.pictures import Pictures, end_faces
 from face_server.store.reading import Reading
@@ -56,7 +58,7 @@ class Store(Reading):
         self._homes: dict[str, int] = {}
         self._followers: list[Heard] = []
         super().__init__(database_at(place, connections, self._heard), sealer or Sealer())
-        self.access = AccessRows(self._database)
+        self.access, self.limits = AccessRows(self._database), LimitRows(self._database)
         self.pages = Pages(self._database)
         self.pictures = Pictures(self._database, self._write, self.sealer)
         self.bindings = Bindings(self._database, self._write, self.sealer)
@@ -91,11 +93,19 @@ class Store(Reading):
         for heard in self._followers:
             heard(app_id, seq)
 
-    async def _write(self, app: str, work: Callable[[Writing], T], create: bool = False) -> tuple[Write, T]:
+    async def _write(
+        self, app: str, work: Callable[[Writing], T], create: bool = False, told: Told | None = None
+    ) -> tuple[Write, T]:
+        """`told`: for the audit log, what is changed; the work may say so as well."""
+        asker = None if told is None else Asker.current()
+
         def transaction(connection: sa.Connection) -> tuple[Write, T, Seal | None]:
             writing = Writing.begin(connection, app, create and self.creates_apps, self._quota, self.sealer)
             result = work(writing)
-            return writing.end(), result, writing.used_seal
+            write = writing.end()
+            if asker and told:
+                writing.run(NEW_LINE, [asker.line(app, told, write.changes)])
+            return write, result, writing.used_seal
 
         try:
             write, result, seal = await self._database.write(transaction, app)
@@ -127,7 +137,7 @@ class Store(Reading):
             else:
                 raise GroupExists(group)
 
-        write, _ = await self._write(app, work, create=True)
+        write, _ = await self._write(app, work, create=True, told={"group": group})
         return write
 
     async def set_group_meta(self, app: str, group: str, meta: Mapping[str, Any]) -> Write:
@@ -136,13 +146,16 @@ class Store(Reading):
                 sa.update(groups).where(groups.c.id == writing.group(group)).values(meta=json.dumps(dict(meta)))
             )
 
-        write, _ = await self._write(app, work)
+        write, _ = await self._write(app, work, told={"group": group})
         return write
 
     async def delete_group(self, app: str, group: str) -> Removed:
         """At once for callers. A large group's rows are cleared by `purge` afterwards."""
 
-        write, pictures = await self._write(app, lambda writing: writing.drop_group(writing.group(group), AT_ONCE))
+        def work(writing: Writing) -> list[str]:
+            return writing.drop_group(writing.group(group), AT_ONCE)
+
+        write, pictures = await self._write(app, work, told={"group": group})
         return Removed(write, tuple(pictures))
 
     async def deleting_groups(self) -> list[tuple[str, int]]:
@@ -212,7 +225,8 @@ class Store(Reading):
                 writing.refuse_too_many(user_id, faces_per_user)
             return group_id, writing.add_face(group_id, user_id, own), dropped
 
-        write, (group_id, face_id, dropped) = await self._write(app, work, create=creates)
+        told = {"group": group, "user": user}
+        write, (group_id, face_id, dropped) = await self._write(app, work, create=creates, told=told)
         return Enrolled(write, group_id, face_id, tuple(key for key in dropped if key != face.picture))
 
     async def add_person(
@@ -230,9 +244,11 @@ class Store(Reading):
             own = replace(face, token=writing.free_token(group_id, face.token))
             face_id = writing.add_face(group_id, user_id, own)
             writing.name_after(user_id, face_id)
+            told["face_id"] = str(face_id)
             return group_id, face_id
 
-        write, (group_id, face_id) = await self._write(app, work)
+        told = {"group": group}
+        write, (group_id, face_id) = await self._write(app, work, told=told)
         return Enrolled(write, group_id, face_id)
 
     async def change_face(
@@ -251,7 +267,7 @@ class Store(Reading):
             own = replace(face, token=writing.free_token(group_id, face.token, face_id))
             return writing.replace_face(group_id, user_id, face_id, own)
 
-        write, pictures = await self._write(app, work)
+        write, pictures = await self._write(app, work, told={"group": group, "face_id": str(face_id)})
         return Removed(write, tuple(pictures))
 
     async def set_face_meta(self, app: str, face_id: int, meta: Mapping[str, Any]) -> Write:
@@ -259,7 +275,7 @@ class Store(Reading):
             writing.owner(face_id)
             writing.run(sa.update(faces).where(faces.c.id == face_id).values(meta=json.dumps(dict(meta))))
 
-        write, _ = await self._write(app, work)
+        write, _ = await self._write(app, work, told={"face_id": str(face_id)})
         return write
 
     async def delete_face(self, app: str, group: str, user: str, token: str) -> Removed:
@@ -273,7 +289,7 @@ class Store(Reading):
             writing.drop_user_without_face(user_id)
             return pictures
 
-        write, pictures = await self._write(app, work)
+        write, pictures = await self._write(app, work, told={"group": group, "user": user})
         return Removed(write, tuple(pictures))
 
     async def delete_face_by_id(self, app: str, face_id: int, group: str | None = None) -> Removed:
@@ -285,7 +301,8 @@ class Store(Reading):
             writing.drop_user_without_face(user_id)
             return pictures or []
 
-        write, pictures = await self._write(app, work)
+        told = {"face_id": str(face_id)} | ({"group": group} if group is not None else {})
+        write, pictures = await self._write(app, work, told=told)
         return Removed(write, tuple(pictures))
 
     # Users
@@ -306,9 +323,11 @@ class Store(Reading):
             writing.run(sa.delete(users).where(users.c.id.in_(ids)))
             for row in rows:
                 writing.group(row.name)
+            told["group"] = ",".join(row.name for row in rows)
             return pictures or []
 
-        write, pictures = await self._write(app, work)
+        told = {"user": user}
+        write, pictures = await self._write(app, work, told=told)
         return Removed(write, tuple(pictures))
 
     async def copy_user(self, app: str, user: str, source: str, target: str) -> Write:
@@ -325,7 +344,7 @@ class Store(Reading):
                 raise TargetGroupMissing(target) from error
             writing.copy_user(person, target_id)
 
-        write, _ = await self._write(app, work)
+        write, _ = await self._write(app, work, told={"user": user, "source": source, "target": target})
         return write
 
     # The feed
