@@ -92,6 +92,7 @@ _WORDS = {
     "license": "Authorization by a licence: fingerprint, issue, inspect, verify, serve.",
     "models": "List, install, verify and calibrate packs of models.",
     "people": "List, show, add, find, change and delete people of a running server.",
+    "reindex": "After a change of the pack: new templates out of the stored pictures.",
     "restore": "Check a backup and make it the library of an empty data folder.",
     "size": "What machine a library and a load need.",
     "top": "Watch a running server in the terminal.",

@@ -33,6 +33,9 @@ class RequestContext:
 
 current: ContextVar[RequestContext | None] = ContextVar("request", default=None)
 
+# Set around work that nobody waits for at the moment: it is done while no request wants the lanes.
+background: ContextVar[bool] = ContextVar("background", default=False)
+
 
 def checkpoint() -> None:
     """Called between two steps of work: raises when nobody waits for the result any more."""

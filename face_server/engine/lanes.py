@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 from face_server.engine.meter import Meter, NoMeter
 from face_server.engine.pace import Pace
 from face_server.errors import Busy, Cancelled, FaceError, Stage
-from face_server.request import RequestContext, current
+from face_server.request import RequestContext, background, current
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ class _Job(Generic[T]):
     context: Context
     request: RequestContext | None
     queued: float
+    background: bool
     abandoned: bool = False
 
     def refusal(self, needed: float) -> FaceError | None:
@@ -83,6 +84,7 @@ class Lanes:
         self._wake = threading.Condition()
         self._urgent: deque[_Job[object]] = deque()
         self._waiting: deque[_Job[object]] = deque()
+        self._background: deque[_Job[object]] = deque()
         self._bytes = 0
         self._running = 0
         self._alive = 0
@@ -136,7 +138,8 @@ class Lanes:
         await self._pace.refuse()
 
     async def submit(self, work: Callable[[], T], *, size: int = 0, urgent: bool = False) -> T:
-        """Run the work in a lane, with the context of the caller. Urgent work ends a request that was let in before."""
+        """Run the work in a lane, with the context of the caller. Urgent work ends a request that was let in before.
+        Work in the background is never refused and waits until no request does; its caller keeps it few."""
         job = self._job(work, size, urgent)
         try:
             self._enqueue(job)
@@ -155,18 +158,22 @@ class Lanes:
 
     def _job(self, work: Callable[[], T], size: int, urgent: bool) -> _Job[T]:
         loop = asyncio.get_running_loop()
-        return _Job(
-            work, size, urgent, loop, loop.create_future(), copy_context(), current.get(), queued=time.monotonic()
-        )
+        request, behind = current.get(), background.get()
+        size = 0 if behind else size
+        return _Job(work, size, urgent, loop, loop.create_future(), copy_context(), request, time.monotonic(), behind)
 
     def _enqueue(self, job: _Job[T]) -> None:
         with self._wake:
             if self._closed:
                 raise Busy(Stage.SHUTDOWN)
             self._replace_dead()
-            if not job.urgent:
+            if job.background:
+                self._background.append(job)  # type: ignore[arg-type]
+            elif job.urgent:
+                self._urgent.append(job)  # type: ignore[arg-type]
+            else:
                 self._admit(job.size, job.request)
-            (self._urgent if job.urgent else self._waiting).append(job)  # type: ignore[arg-type]
+                self._waiting.append(job)  # type: ignore[arg-type]
             self._bytes += job.size
             self._wake.notify()
 
@@ -185,9 +192,9 @@ class Lanes:
         """Refuse what waits and what comes; what runs may end."""
         with self._wake:
             self._closed = True
-            jobs = [*self._urgent, *self._waiting]
-            self._urgent.clear()
-            self._waiting.clear()
+            jobs = [*self._urgent, *self._waiting, *self._background]
+            for queue in (self._urgent, self._waiting, self._background):
+                queue.clear()
             self._bytes = 0
             self._wake.notify_all()
         for job in jobs:
@@ -211,7 +218,7 @@ class Lanes:
     def _take(self) -> _Job[object] | None:
         with self._wake:
             while not self._closed:
-                queue = self._urgent or self._waiting
+                queue = self._urgent or self._waiting or self._background
                 if queue:
                     job = queue.popleft()
                     self._bytes -= job.size
@@ -229,7 +236,8 @@ class Lanes:
             self._meter.refused("deadline" if isinstance(refusal, Busy) else "gone")
             job.settle(None, refusal)
             return
-        self._meter.queued(begun - job.queued)
+        if not job.background:
+            self._meter.queued(begun - job.queued)
         result, error = None, None
         try:
             result = job.context.run(job.work)

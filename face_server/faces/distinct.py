@@ -99,7 +99,8 @@ class Distinct:
         found = [(hit.cosine, hit.face_id) for hit in hits]
         if but is not None:
             others = await self._store.list_faces(app, group, but.user)
-            found += [(float(vector @ np.frombuffer(row.template, np.float16)), row.id) for row in others]
+            known = (row for row in others if row.embedding_id == self._embedding_id)
+            found += [(float(vector @ np.frombuffer(row.template, np.float16)), row.id) for row in known]
         same = max(one for one in [*found, (-math.inf, 0)] if but is None or one[1] != but.id)
         if same[0] >= alike:
             raise FaceExists(same[1])

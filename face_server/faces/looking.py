@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,6 +57,8 @@ class Looking:
         self._vision, self._store, self._tokens, self._blobs = vision, store, tokens, blobs
         self._fetch = Fetcher(settings)
         self._strict = settings.strict_picture_size
+        # Behind a template that is remembered: the next start may be with another model.
+        self._mark = hashlib.blake2b(vision.info.embedding_id.encode(), digest_size=8).digest()
 
     async def look(self, app: str, ask: Ask, want: Want) -> Sight:
         """At least one face, or an error. `want` goes beyond what the caller asked for."""
@@ -118,24 +121,26 @@ class Looking:
         """From the cache of recent tokens, or from a registered face."""
         cached = await self._tokens.get(app, token)
         if cached is not None:
-            return Known(self._read(cached[1]), cached[0])
+            record = self._read(cached[1])
+            return Known(record if cached[1].endswith(self._mark) else replace(record, embedding=None), cached[0])
         row = await self._store.face_by_token(app, token)
         if row is None:
             raise TokenUnknown(token)
         picture = await self._blobs.load(row.picture) if row.picture else None
         record = self._read(row.spot)
+        if row.embedding_id != self._vision.info.embedding_id:  # what is asked of it is looked up in its picture
+            if picture is None:
+                raise OtherModel(f"the face's template is of model {row.embedding_id}")
+            return Known(record, picture)
         if record.embedding is None:
             record = replace(record, embedding=np.frombuffer(row.template, np.float16).astype(np.float32))
         return Known(record, picture)
 
     def _read(self, data: bytes) -> Record:
         try:
-            record = spots.unpack(data)
+            return spots.unpack(data)
         except (ValueError, struct.error) as error:
             raise FeatureGone(str(error)) from None
-        if record.embedding is not None and record.embedding.size != self._vision.info.dimensions:
-            raise OtherModel(f"a template of {record.embedding.size} numbers")
-        return record
 
     def _felt(self, vector: FloatArray) -> Face:
         if vector.shape != (self._vision.info.dimensions,):
@@ -145,7 +150,9 @@ class Looking:
     def remember(self, app: str, sight: Sight, faces: Sequence[Face]) -> None:
         """From now on the tokens of these faces can be sent instead of the picture."""
         if sight.picture is not None and sight.remembered:
-            records = [(face.token, spots.pack(Record(spot_of(face), embedding=face.embedding))) for face in faces]
+            records = [
+                (face.token, spots.pack(Record(spot_of(face), embedding=face.embedding)) + self._mark) for face in faces
+            ]
             self._tokens.put(app, sight.picture, records)
 
     def remember_registered(self, app: str, sight: Sight, face: Face) -> None:

@@ -73,6 +73,8 @@ class People:
         """What a picture can be compared with."""
         self._refuse_other_model(await self._group(app, group))
         row = await self._row(app, group, face_id)
+        if row.embedding_id != self._embedding_id:
+            raise OtherModel(f"the face's template is of model {row.embedding_id}")
         vector = np.frombuffer(row.template, np.float16).astype(np.float32)
         return Feature(vector / np.linalg.norm(vector))
 

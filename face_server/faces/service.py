@@ -26,6 +26,7 @@ from face_server.faces.keeping import Keeping, embedding
 from face_server.faces.library import Library
 from face_server.faces.looking import Looking, Sight
 from face_server.faces.people import People
+from face_server.faces.reindexing import Reindexing
 from face_server.faces.scoring import Scorer
 from face_server.index.gallery import Hit
 from face_server.index.registry import Registry, Scan
@@ -78,6 +79,7 @@ class FaceService:
             self._looking, self._keeping, store, registry, blobs, vision.info.embedding_id, settings
         )
         self.bulk = Bulk(self._looking, self._keeping, store, registry, blobs, vision.info, settings)
+        self.reindexing = Reindexing(vision, store, registry, blobs, together=2 * lanes.count)
         self._settings = settings
         self._scorer = Scorer(vision.info.calibration) if vision.info.calibration else None
         self.album = Album(

@@ -176,7 +176,7 @@ class Registry:
     # Following the feed, with the app's lock held
 
     async def _catch_up(self, app_id: int, app: _App) -> None:
-        feed = await self._store.changes(app_id, app.seen)
+        feed = await self._store.changes(app_id, app.seen, model=self._shelf.embedding_id)
         if feed is None:  # too far behind: start again from the rows
             app.galleries.clear()
             app.seen = -1
@@ -222,7 +222,7 @@ class Registry:
 
     async def _complete(self, gallery: Gallery, group: GroupRef) -> int | None:
         """Follow the feed from what was loaded to what the group is now, if it leads there; up to which write."""
-        feed = await self._store.changes(group.app_id, gallery.seq, group.id)
+        feed = await self._store.changes(group.app_id, gallery.seq, group.id, self._shelf.embedding_id)
         if feed is None or any(change.kind == "drop" for change in feed.changes):
             return None
         if feed.changes:
@@ -250,7 +250,7 @@ class Registry:
             return self._shelf.make(group.id, seq, vectors, *ids)
 
         self._saved.pop(group.id, None)
-        return await self._store.gallery(group, build)
+        return await self._store.gallery(group, build, self._shelf.embedding_id)
 
     # What makes large galleries quick happens beside everything else
 
@@ -284,7 +284,7 @@ def _apply_to(gallery: Gallery, change: Change) -> None:
     """A gallery that was loaded later than its app's others has some changes already."""
     if change.seq <= gallery.seq:
         return
-    if change.kind == "remove":
+    if change.kind == "remove" or change.template is None:  # none: removed again since, or of another model now
         gallery.remove(change.face_id)
-    elif change.template is not None:  # None: added and already removed again
+    else:
         gallery.put(change.face_id, change.user_id, np.frombuffer(change.template, np.float16).astype(np.float32))

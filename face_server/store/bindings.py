@@ -209,6 +209,7 @@ class _Source:
     new: NewFace
     person: str
     info: str
+    model: str | None = None  # of the template, unless it is that of this server
 
 
 def _source(writing: Writing, token: str, template: bytes | None) -> _Source:
@@ -227,7 +228,7 @@ def _source(writing: Writing, token: str, template: bytes | None) -> _Source:
     ).first()
     if row is None:
         raise FaceMissing(token)
-    return _Source(writing.opened(row), row.person, row.info)
+    return _Source(writing.opened(row), row.person, row.info, row.embedding_id)
 
 
 def _add(writing: Writing, group_id: int, face: _Source) -> None:
@@ -236,7 +237,7 @@ def _add(writing: Writing, group_id: int, face: _Source) -> None:
     except UserMissing:
         user_id = writing.new_user(group_id, face.person, face.info)
     try:
-        writing.add_face(group_id, user_id, face.new)
+        writing.add_face(group_id, user_id, face.new, face.model)
     except TooManyFaces:
         writing.drop_user_without_face(user_id)
         raise

@@ -91,14 +91,15 @@ class Reading:
         (row,) = await self._all(both)
         return GroupCount(row.users, row.faces, group.created, group.updated)
 
-    async def count_faces(self, groups_: Sequence[GroupRef]) -> dict[int, int]:
-        """How many faces each of these groups has, by the group's id."""
+    async def count_faces(self, groups_: Sequence[GroupRef], but_of: str | None = None) -> dict[int, int]:
+        """How many faces each of these groups has, by the group's id. `but_of`: only those of other models."""
         ids = sorted(group.id for group in groups_)
         if not ids:
             return {}
         # Pages are in the order of ids, and a list of them may be longer than a statement can be.
         query = sa.select(faces.c.group_id, sa.func.count().label("number")).group_by(faces.c.group_id)
-        rows = await self._all(query.where(faces.c.group_id.between(ids[0], ids[-1])))
+        query = query.where(faces.c.group_id.between(ids[0], ids[-1]), *_but_of(but_of))
+        rows = await self._all(query)
         found = {row.group_id: row.number for row in rows}
         return {group_id: found.get(group_id, 0) for group_id in ids}
 
@@ -154,9 +155,10 @@ class Reading:
         page = _page(_FACE.where(*where).order_by(faces.c.id), start, length)
         return total, await self._faces(page)
 
-    async def faces_after(self, group: GroupRef, face_id: int, length: int) -> list[FaceRow]:
-        """So many faces of the group behind one of them, in order of their numbers: for who reads them all."""
-        query = _FACE.where(faces.c.group_id == group.id, faces.c.id > face_id).order_by(faces.c.id)
+    async def faces_after(self, group: GroupRef, face_id: int, length: int, but_of: str | None = None) -> list[FaceRow]:
+        """So many faces of the group behind one of them, in order of their numbers: for who reads them all.
+        `but_of`: only those of other models."""
+        query = _FACE.where(faces.c.group_id == group.id, faces.c.id > face_id, *_but_of(but_of)).order_by(faces.c.id)
         return await self._faces(query.limit(length))
 
     async def tokens(self, group: GroupRef) -> set[str]:
@@ -204,12 +206,14 @@ class Reading:
             found.update(row.id for row in await self._all(query))
         return found
 
-    async def gallery(self, group: GroupRef, build: Build[T]) -> T:
-        """All faces of a group as of one instant, in parts, so that they are never in memory as rows."""
+    async def gallery(self, group: GroupRef, build: Build[T], model: str | None = None) -> T:
+        """All faces of a group as of one instant, in parts, so that they are never in memory as rows. `model`: only
+        those whose templates it has made."""
+        here = sa.and_(faces.c.group_id == group.id, *_only_of(model))
         seq = sa.select(apps.c.seq).join(groups, groups.c.app_id == apps.c.id)
         seq = seq.where(groups.c.id == group.id, groups.c.state == ACTIVE)
-        count = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == group.id)
-        rows = sa.select(faces.c.id, faces.c.user_id, faces.c.template).where(faces.c.group_id == group.id)
+        count = sa.select(sa.func.count()).select_from(faces).where(here)
+        rows = sa.select(faces.c.id, faces.c.user_id, faces.c.template).where(here)
         if self.sealer.active:
             rows = rows.add_columns(faces.c.token)
             self.sealer.homes[group.id] = group.app_id
@@ -223,16 +227,20 @@ class Reading:
 
         return await self._database.columns(first, rows.order_by(faces.c.id), lambda begun, parts: build(*begun, parts))
 
-    async def changes(self, app_id: int, after: int, group_id: int | None = None) -> Feed | None:
-        """The feed of an app or one of its groups after a number. None when it does not reach back so far."""
+    async def changes(
+        self, app_id: int, after: int, group_id: int | None = None, model: str | None = None
+    ) -> Feed | None:
+        """The feed of an app or one of its groups after a number. None when it does not reach back so far. `model`:
+        faces whose templates another one has made are as good as removed."""
         app = sa.select(apps.c.seq, apps.c.forgotten).where(apps.c.id == app_id)
         query = (
             sa.select(changes, faces.c.user_id, faces.c.template, faces.c.token)
-            .outerjoin(faces, sa.and_(faces.c.id == changes.c.face_id, changes.c.kind == "add"))
+            .outerjoin(faces, sa.and_(faces.c.id == changes.c.face_id, changes.c.kind == "add", *_only_of(model)))
             .where(changes.c.app_id == app_id, changes.c.seq > after)
             .order_by(changes.c.seq, changes.c.part)
         )
-        count = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == group_id)
+        here = sa.and_(faces.c.group_id == group_id, *_only_of(model))
+        count = sa.select(sa.func.count()).select_from(faces).where(here)
         if group_id is not None:
             query = query.where(changes.c.group_id == group_id)
 
@@ -245,6 +253,14 @@ class Reading:
             return Feed(now.seq, tuple(found), None if group_id is None else connection.execute(count).scalar_one())
 
         return await self._database.read(work)
+
+
+def _but_of(embedding_id: str | None) -> list[sa.ColumnElement[bool]]:
+    return [] if embedding_id is None else [faces.c.embedding_id != embedding_id]
+
+
+def _only_of(embedding_id: str | None) -> list[sa.ColumnElement[bool]]:
+    return [] if embedding_id is None else [faces.c.embedding_id == embedding_id]
 
 
 def _page(query: sa.Select[Any], start: int, length: int | None) -> sa.Select[Any]:
@@ -297,4 +313,5 @@ def _face(row: sa.Row[Any], seal: Seal) -> FaceRow:
         row.picture,
         json.loads(row.meta),
         row.created,
+        row.embedding_id,
     )

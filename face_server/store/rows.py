@@ -34,7 +34,7 @@ class Change:
     group_id: int
     face_id: int = 0
     user_id: int = 0
-    template: bytes | None = None  # of an added face that is still there
+    template: bytes | None = None  # of an added face that is still there and is searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,7 @@ class FaceRow:
     picture: str
     meta: dict[str, Any]
     created: float
+    embedding_id: str = ""  # the model of the template
 
 
 @dataclass(frozen=True, slots=True)

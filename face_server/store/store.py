@@ -24,6 +24,7 @@ from face_server.store.noting import NEW_LINE, Asker, Told
 from face_server.store.pages import Pages
 from face_server.store.pictures import Pictures, end_faces
 from face_server.store.reading import Reading
+from face_server.store.renewing import Renewing
 from face_server.store.rows import Enrolled, Mode, NewFace, Quota, Removed, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
 from face_server.store.sealing import Seal, Sealer
@@ -62,6 +63,7 @@ class Store(Reading):
         self.pages = Pages(self._database)
         self.pictures = Pictures(self._database, self._write, self.sealer)
         self.bindings = Bindings(self._database, self._write, self.sealer)
+        self.renewing = Renewing(self._write)
         self.operators, self.audit = Operators(self._database), Audit(self._database)
         self.jobs = JobRows(self._database)
         self._quota = quota

@@ -140,7 +140,16 @@ class Writing:
         owned = owned.where(groups.c.app_id == self.app_id, groups.c.state == ACTIVE).limit(1)
         if self._embedding_id and self.run(owned).first() is not None:
             raise OtherModel(f"the app's templates are of model {self._embedding_id}, not {embedding_id}")
+        self.change_model(embedding_id)
+
+    def change_model(self, embedding_id: str) -> None:
+        """Faces whose templates are of another model are not searched from now on."""
         self.run(sa.update(apps).where(apps.c.id == self.app_id).values(embedding_id=embedding_id))
+        self._embedding_id = embedding_id
+
+    @property
+    def model(self) -> str:
+        return self._embedding_id
 
     def group(self, name: str, changes: bool = True) -> int:
         """The group's row; its time of change is now, unless nothing in it changes."""
@@ -224,7 +233,7 @@ class Writing:
         user_id = self.new_user(group_id, person.name, person.info, person.meta)
         for face in owned:
             self.refuse_duplicate(group_id, face.token)
-            self.add_face(group_id, user_id, self.opened(face))
+            self.add_face(group_id, user_id, self.opened(face), face.embedding_id)
 
     # Faces
 
@@ -280,7 +289,8 @@ class Writing:
         if self.run(_COUNT_FACES, {"user": user_id}).scalar_one() >= most:
             raise TooManyFaces(f"{most} faces are the most for one user")
 
-    def add_face(self, group_id: int, user_id: int, face: NewFace) -> int:
+    def add_face(self, group_id: int, user_id: int, face: NewFace, model: str | None = None) -> int:
+        """`model`: of the template, when it is that of a face that is there already."""
         self._refuse_more_than(self._quota.group_faces, _COUNT_IN_GROUP, {"group": group_id}, GroupFull)
         self._refuse_more_than(self._quota.faces, _COUNT_IN_APP, {"app": self.app_id}, LibraryFull)
         values = {
@@ -289,19 +299,22 @@ class Writing:
             "user_id": user_id,
             "token": face.token,
             **self._sealed(group_id, user_id, face),
+            "embedding_id": self.model if model is None else model,
             "picture": face.picture,
             "meta": json.dumps(dict(face.meta)),
             "created": time.time(),
         }
         face_id = int(self.run(_NEW_FACE, values).scalar_one())
-        self.note([Change(self.seq, "add", group_id, face_id, user_id, face.template)])
+        searched = face.template if values["embedding_id"] == self.model else None
+        self.note([Change(self.seq, "add", group_id, face_id, user_id, searched)])
         return face_id
 
     def replace_face(self, group_id: int, user_id: int, face_id: int, face: NewFace) -> list[str]:
         """Another template and picture under the same number. The pictures that nothing points to any more."""
         there = faces.c.id == face_id
         old = self.run(sa.select(faces.c.picture).where(there)).scalar_one()
-        values = {"token": face.token, "picture": face.picture, **self._sealed(group_id, user_id, face)}
+        named = {"token": face.token, "picture": face.picture, "embedding_id": self.model}
+        values = named | self._sealed(group_id, user_id, face)
         self.run(sa.update(faces).where(there).values(**values))
         # Galleries overwrite the vector they have under this number.
         self.note([Change(self.seq, "add", group_id, face_id, user_id, face.template)])

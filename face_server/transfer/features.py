@@ -22,18 +22,21 @@ class FeatureWriter:
         self._spots: list[bytes] = []
 
     def add(self, face: FaceRow) -> None:
+        if face.embedding_id != self._embedding_id:  # an import makes it of the picture
+            return
         self._names.append(f"{face.group}\n{face.token}")
         self._templates.append(face.template)
         self._spots.append(face.spot)
 
     def save(self, path: Path) -> None:
         half = path.with_name(f".{path.name}")
+        templates = np.frombuffer(b"".join(self._templates), np.float16)
         with half.open("wb") as stream:
             np.savez(
                 stream,
                 embedding_id=np.array(self._embedding_id),
                 names=np.array(self._names, np.str_),
-                templates=np.frombuffer(b"".join(self._templates), np.float16).reshape(len(self._names), -1),
+                templates=templates.reshape(len(self._names), -1 if self._names else 0),
                 spots=np.frombuffer(b"".join(self._spots), np.uint8),
                 ends=np.cumsum([len(spot) for spot in self._spots], dtype=np.int64),
             )

@@ -37,6 +37,7 @@ def fill(database: Path, count: int, dimensions: int, embedding_id: str) -> None
                 "user_id": n + 1,
                 "token": f"{n:032x}",
                 "template": templates[n].tobytes(),
+                "embedding_id": embedding_id,
                 "spot": b"",
                 "picture": "",
                 "meta": "{}",
