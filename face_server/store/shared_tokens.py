@@ -1,11 +1,13 @@
 """Face tokens in Redis, for servers that share one: known to all of them, bounded, gone in time.
 
-As with the cache on disk, who answers does not wait for a token to be written, and finds it at once where it was made.
-A picture lies there once, however many faces it has and however often it comes.
+As with the cache on disk, who answers does not wait for a token to be written, and finds it at once where it was made;
+another server waits for it as long as the writing may take. A picture lies there once, however many faces it has, and
+travels there once, however often it comes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -23,9 +25,11 @@ from face_server.store.behind import Entry, WrittenBehind
 log = logging.getLogger(__name__)
 
 PREFIX = "face:tokens"
+_KEYS = (f"{PREFIX}:list", f"{PREFIX}:bytes", f"{PREFIX}:picture:")
 _DIGEST_BYTES = 16
 _PATIENCE = 2.0  # seconds that a token waits for a Redis that is gone
 _PAUSE = 0.2
+_ON_ITS_WAY = 0.05  # seconds in which a token of another server arrives, once its answer has left
 
 # Keeps one picture, and drops the oldest ones until all have room. The members of the list are digest and size.
 _KEEP = """
@@ -49,6 +53,22 @@ while tonumber(redis.call('GET', total)) > most do
     if #oldest == 0 then redis.call('SET', total, 0) break end
     drop(oldest)
 end
+"""
+
+# Keeps these pictures for as long as new ones. The places of those that are not there.
+_STILL = """
+local list, pictures, lifetime = KEYS[1], KEYS[3], tonumber(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local missing = {}
+for place = 2, #ARGV do
+    if redis.call('PEXPIRE', pictures .. string.sub(ARGV[place], 1, -5), lifetime) == 1 then
+        redis.call('ZADD', list, now, ARGV[place])
+    else
+        missing[#missing + 1] = place - 2
+    end
+end
+return missing
 """
 
 
@@ -76,18 +96,26 @@ def forget_all(url: str) -> None:
 
 
 class SharedTokens(WrittenBehind):
-    """What is put can be asked for at once here, and a moment later everywhere."""
+    """What is put can be asked for at once, here and everywhere."""
+
+    gather = 0.02  # a way to Redis for every entry would cost more than the entries
 
     def __init__(self, url: str, minutes: float, megabytes: int) -> None:
         super().__init__(readers=4)
         self._redis = _connect(url)
-        self._keep_picture = self._redis.register_script(_KEEP)
         self._lifetime = int(minutes * 60_000)
         self._most = megabytes << 20
 
     def close(self) -> None:
         super().close()
         self._redis.close()
+
+    async def get(self, app: str, token: str) -> tuple[bytes, bytes] | None:
+        found = await super().get(app, token)
+        if found is None:  # it may be of an answer that has just left another server
+            await asyncio.sleep(_ON_ITS_WAY)
+            found = await super().get(app, token)
+        return found
 
     def _find(self, app: str, token: str) -> tuple[bytes, bytes] | None:
         try:
@@ -115,11 +143,19 @@ class SharedTokens(WrittenBehind):
                 time.sleep(_PAUSE)
 
     def _write(self, entries: list[Entry]) -> None:
+        digests = [hashlib.blake2b(picture, digest_size=_DIGEST_BYTES).digest() for _, picture, _ in entries]
+        pictures = {digest: picture for digest, (_, picture, _) in zip(digests, entries, strict=True)}
         pipe = self._redis.pipeline(transaction=False)
-        keys = [f"{PREFIX}:list", f"{PREFIX}:bytes", f"{PREFIX}:picture:"]
-        for app, picture, faces in entries:
-            digest = hashlib.blake2b(picture, digest_size=_DIGEST_BYTES).digest()
-            self._keep_picture(keys=keys, args=[digest, picture, self._lifetime, self._most], client=pipe)
+        for digest in self._missing(pictures):
+            pipe.eval(_KEEP, len(_KEYS), *_KEYS, digest, pictures[digest], self._lifetime, self._most)
+        for (app, _, faces), digest in zip(entries, digests, strict=True):
             for token, record in faces:
                 pipe.set(_key(app, token), digest + record, px=self._lifetime)
         pipe.execute()
+
+    def _missing(self, pictures: dict[bytes, bytes]) -> list[bytes]:
+        """Which of them are not there; the others stay as long as new ones."""
+        members = [digest + len(picture).to_bytes(4, "big") for digest, picture in pictures.items()]
+        places: Any = self._redis.eval(_STILL, len(_KEYS), *_KEYS, self._lifetime, *members)
+        known = list(pictures)
+        return [known[place] for place in places]

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ async def written(tokens: SharedTokens) -> None:
     await until(lambda: not tokens._waiting)
 
 
-async def test_known_at_once_here_and_a_moment_later_everywhere(redis: RedisServer) -> None:
+async def test_known_at_once_here_and_written_for_everybody(redis: RedisServer) -> None:
     with cache(redis) as one, cache(redis) as other:
         for number in range(50):
             one.put(APP, picture(number), [(token(number), b"first"), (token(1000 + number), b"second")])
@@ -51,6 +52,33 @@ async def test_known_at_once_here_and_a_moment_later_everywhere(redis: RedisServ
             assert await other.get(APP, token(1000 + number)) == (picture(number), b"second")
         assert await other.get("another", token(1)) is None
         assert await other.get(APP, token(99)) is None
+
+
+async def test_the_next_request_finds_it_on_another_server(redis: RedisServer) -> None:
+    with cache(redis) as one, cache(redis) as other:
+        for number in range(200, 210):
+            one.put(APP, picture(number), [(token(number), b"record")])
+            assert await other.get(APP, token(number)) == (picture(number), b"record")
+
+
+async def test_a_picture_that_is_there_does_not_travel_again(redis: RedisServer) -> None:
+    def received() -> int:
+        facts: Any = redis.client.info("stats")
+        return int(facts["total_net_input_bytes"])
+
+    redis.client.flushall()
+    with cache(redis) as one, cache(redis) as other:
+        one.put(APP, picture(1, 1_000_000), [(token(1), b"record")])
+        await written(one)
+        redis.client.pexpire(next(redis.client.scan_iter(f"{PREFIX}:picture:*")), 5000)
+        before = received()
+        other.put(APP, picture(1, 1_000_000), [(token(2), b"record")])
+        await written(other)
+        assert received() - before < 20_000
+        assert await one.get(APP, token(2)) == (picture(1, 1_000_000), b"record")
+    lives: Any = redis.client.pttl(next(redis.client.scan_iter(f"{PREFIX}:picture:*")))
+    assert lives > 60_000, "it lives as long as the newest token"
+    assert redis.client.get(f"{PREFIX}:bytes") == b"1000000"
 
 
 async def test_newer_record_wins_and_a_picture_is_kept_once(redis: RedisServer) -> None:
