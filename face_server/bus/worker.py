@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from face_server.bus import names, wire
 from face_server.bus.lane import Exchange, Taken
 from face_server.bus.names import Names
+from face_server.engine.lanes import lower_priority
 from face_server.errors import Busy, Cancelled, FaceError, Stage
 from face_server.request import RequestContext, current
 from face_server.vision.analyzer import Analyzer
@@ -125,6 +126,7 @@ class Worker:
     # The lanes
 
     def _lane(self, number: int) -> None:
+        lower_priority()  # a server and Redis on the same machine come first: they have what lanes wait for
         exchange = Exchange(self._url, self._names, f"{self.id}/{number}")
         backoff = names.Backoff()
         done: Done | None = None

@@ -204,7 +204,7 @@ class Lanes:
     # In the lane threads
 
     def _lane(self, number: int) -> None:
-        _lower_priority()
+        lower_priority()
         if self.count == len(cores := usable_cores()):
             stay_on(cores[number])
         try:
@@ -290,7 +290,7 @@ def stay_on(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
     """On Linux a thread has a niceness of its own."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
