@@ -12,8 +12,8 @@ from face_server.errors import Busy, FaceError
 from face_server.index.registry import Registry
 from face_server.ops.serving import give_memory_back
 from face_server.store.blobs import Blobs
+from face_server.store.history import Entry
 from face_server.store.store import Store
-from face_server.store.work import Entry
 
 CLEAR_EVERY = 2.0  # seconds
 DROP_EVERY = 5.0

@@ -20,6 +20,8 @@ class RequestContext:
     deadline: float  # time.monotonic() after which an answer is worthless
     cancelled: bool = False  # set when the client has gone
     admit: Callable[[], Awaitable[None]] = _always  # raises Busy for a picture that could not be looked at in time
+    peer: str = ""  # address of the caller
+    caller: str = ""  # the key that it showed; empty while authorization is open
     app: str = ""  # whose picture is looked at: apps take turns
     dialect: str = ""  # who answered, filled in by the dialect: for metrics and logs
     interface: str = ""

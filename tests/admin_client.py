@@ -96,7 +96,7 @@ async def _leave_unfinished(store: Store) -> None:
     deletion = {"app": "default", "group": "unfinished", "user": "goes"}
     for kind, what in (("delete_user", deletion), ("duplicates", {"app": "default", "group": "mixed", "score": "80"})):
         job = await store.jobs.add(kind, what, time.time() - 1, "admin")
-        await store.jobs.change(job, state=RUNNING)
+        await store.jobs.change(job, state=RUNNING, seen=time.time() - 60)
 
 
 def _face(number: int, place: Any) -> NewFace:

@@ -13,7 +13,7 @@ from face_server.admin.gate import who_asks
 from face_server.admin.roles import NAME, Who
 from face_server.admin.session import WRONG, Sessions, drop_cookies, set_cookies, source_of
 from face_server.request import current
-from face_server.store.work import Audit, Entry
+from face_server.store.history import Audit, Entry
 
 
 class Session(BaseModel):

@@ -23,7 +23,7 @@ from face_server.admin.roles import Role, Who
 from face_server.admin.session import Sessions
 from face_server.errors import Busy, Cancelled, Stage
 from face_server.request import current
-from face_server.store.work import Audit, Entry
+from face_server.store.history import Audit, Entry
 
 DIALECT = "admin"
 SMALL = 64 << 10  # bytes of a body without a picture

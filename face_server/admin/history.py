@@ -8,7 +8,9 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from face_server.admin.paging import LIMIT, Cursor, Limit, Page, number_after, page
-from face_server.store.work import Audit
+from face_server.store.history import Audit, Which
+
+LATEST = 1e12  # of a time in seconds
 
 
 class Entry(BaseModel):
@@ -31,11 +33,14 @@ class History:
         self,
         name: Annotated[str | None, Query(max_length=64)] = None,
         action: Annotated[str | None, Query(max_length=64)] = None,
+        app: Annotated[str | None, Query(max_length=128)] = None,
+        since: Annotated[float | None, Query(ge=0, le=LATEST)] = None,
+        until: Annotated[float | None, Query(ge=0, le=LATEST)] = None,
         cursor: Cursor = None,
         limit: Limit = LIMIT,
     ) -> Page[Entry]:
-        """Newest first."""
-        rows = await self._audit.page(number_after(cursor), limit + 1, name, action)
+        """Newest first. `since` and `until` are Unix seconds."""
+        rows = await self._audit.page(number_after(cursor), limit + 1, Which(name, action, app, since, until))
         found, after = page(rows, limit, lambda entry: entry.id)
         entries = [
             Entry(

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, cast
@@ -21,10 +22,12 @@ from face_server.admin.failures import Refusal, missing, refusal
 from face_server.admin.gate import who_asks
 from face_server.admin.paging import LIMIT, Cursor, Id, Limit, Page, number_after, page
 from face_server.admin.roles import Who
-from face_server.store.work import CANCELLED, FAILED, INTERRUPTED, RUNNING, WAITING, Cells, JobRow, JobRows
+from face_server.errors import FaceError
+from face_server.store.work import CANCELLED, FAILED, INTERRUPTED, LEASE, RUNNING, WAITING, Cells, JobRow, JobRows
 
 UNDO_SECONDS = 10.0
 TELL_EVERY = 1.0  # seconds between two notes of how far a job is
+LIVE_EVERY = 3.0  # seconds between two signs of life
 AT_ONCE = 1  # besides deletions: such work would take the cores from the requests
 
 log = logging.getLogger(__name__)
@@ -97,23 +100,50 @@ class Jobs:
         self._undo_seconds = undo_seconds
         self._running: dict[int, _Running] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._living: asyncio.Task[None] | None = None
 
     # Start and end of the process
 
     async def open(self) -> None:
-        for row in await self._rows.unfinished():
-            if row.kind in self._deletions:
-                await self._rows.change(row.id, state=WAITING)
-                self._begin(row)
-            else:
-                await self._rows.change(row.id, state=INTERRUPTED, ended=time.time())
+        await self._take_over()
+        self._living = asyncio.create_task(self._live())
 
     async def close(self) -> None:
-        """What is not finished is found by the next start."""
+        """What is not finished is found by the next start, or by a server beside this one."""
         tasks = [running.task for running in self._running.values() if running.task]
-        for task in tasks:
+        for task in [*tasks, *([self._living] if self._living else [])]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(FaceError):  # then they wait until this process is taken for dead
+            await self._rows.let_go()
+
+    async def _take_over(self) -> None:
+        """The jobs of processes that are gone."""
+        for row in await self._rows.abandoned():
+            if row.id in self._running or not await self._rows.take(row.id):
+                continue
+            if row.kind in self._deletions:
+                await self._rows.change_mine(row.id, state=WAITING)
+                self._begin(row)
+            else:
+                await self._rows.change_mine(row.id, state=INTERRUPTED, ended=time.time())
+
+    async def _live(self) -> None:
+        """Tell that this process lives, and look for others that do not any more. Who could not tell it for a while
+        waits before it judges others: they may have had the same trouble."""
+        judges = 0.0
+        while True:
+            try:
+                if self._running:
+                    await self._rows.live()
+                if time.monotonic() > judges:
+                    await self._take_over()
+            except FaceError as error:
+                judges = time.monotonic() + LEASE
+                log.warning("the jobs could not be looked after: %s", error)
+            except Exception:
+                log.exception("the jobs could not be looked after")
+            await asyncio.sleep(LIVE_EVERY)
 
     # For the library
 
@@ -205,26 +235,26 @@ class Jobs:
             if known is None:
                 log.exception("a job failed", extra={"job": row.id})
             text = known.message if known else "Something went wrong, the log of the server says what."
-            await self._rows.change(row.id, state=FAILED, ended=time.time(), error=text)
+            await self._rows.change_mine(row.id, state=FAILED, ended=time.time(), error=text)
         finally:
             self._running.pop(row.id, None)
 
     async def _work(self, running: _Running, work: Work) -> None:
         row, progress = running.row, running.progress
-        if not await self._rows.change(row.id, (WAITING,), state=RUNNING):
-            return  # cancelled at the last moment
+        if not await self._rows.change_mine(row.id, (WAITING,), state=RUNNING):
+            return  # cancelled at the last moment, or somebody else does it
         telling = asyncio.create_task(self._tell(row.id, progress))
         try:
             result = await work(row.what, progress)
         finally:
             telling.cancel()
-        await self._rows.change(row.id, done=progress.done, total=progress.total)
+        await self._rows.change_mine(row.id, done=progress.done, total=progress.total)
         await self._rows.finish(row.id, result.columns, result.rows)
 
     async def _tell(self, job_id: int, progress: Progress) -> None:
         while True:
             await asyncio.sleep(TELL_EVERY)
-            await self._rows.change(job_id, done=progress.done, total=progress.total)
+            await self._rows.change_mine(job_id, done=progress.done, total=progress.total)
 
     async def _must_be(self, job_id: int) -> JobRow:
         row = await self._rows.get(job_id)

@@ -17,11 +17,11 @@ from face_server.settings import Settings, load_settings
 from face_server.store.access import AppMissing
 from face_server.store.blobs import Blobs
 from face_server.store.erasing import Erasing, Target
+from face_server.store.history import Entry
 from face_server.store.occupied import occupied
 from face_server.store.scrubbing import rewrite
 from face_server.store.sealing import Sealer
 from face_server.store.store import Store
-from face_server.store.work import Entry
 
 app = typer.Typer(add_completion=False, help="Erase a user, a group or an app everywhere, and prove it.")
 

@@ -283,6 +283,13 @@ def log_id() -> int:
     return request.log_id if request else secrets.randbelow(9 * 10**12) + 10**12
 
 
+def begin(dialect: str, interface: str) -> None:
+    """Tells what is asked to those who write down who changed what."""
+    request = current.get()
+    if request:
+        request.dialect, request.interface = dialect, interface
+
+
 def note(dialect: str, interface: str, code: object) -> None:
     """Tells the metrics and the logs what was answered."""
     request = current.get()

@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from face_server import request
 from face_server.errors import FaceError
 from face_server.store.access import AccessRows, Credential
 
@@ -120,6 +121,8 @@ class Access:
 
     def _accept(self, credential: Credential) -> str:
         self._used[credential.id] = time.time()
+        if asking := request.current.get():
+            asking.caller = credential.key
         return credential.app
 
     # Following what others change

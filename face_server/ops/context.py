@@ -55,7 +55,8 @@ class RequestScope:
             await self._app(scope, receive, send)
             return
         begun = time.monotonic()
-        request = RequestContext(self._ids.next(), deadline=begun + self._deadline, admit=self._admit)
+        peer = scope["client"][0] if scope.get("client") else ""
+        request = RequestContext(self._ids.next(), deadline=begun + self._deadline, admit=self._admit, peer=peer)
         client = _Client(request, receive, self._deadline)
         status = 0
 

@@ -23,6 +23,7 @@ from face_server.errors import (
     UserMissing,
 )
 from face_server.store.database import Database
+from face_server.store.history import Told
 from face_server.store.pictures import PictureRow, WriteTo, end_faces, parts, picture_row
 from face_server.store.rows import NewFace, Removed, Write
 from face_server.store.schema import ACTIVE, apps, faces, groups, jobs, pictures, users
@@ -78,7 +79,7 @@ class Bindings:
             else:
                 raise GroupExists(group)
 
-        write, _ = await self._write(app, work, create=True)
+        write, _ = await self._write(app, work, create=True, told={"group": group})
         return write
 
     async def change_group(self, app: str, group: str, changes: Mapping[str, Any], title: str) -> Write:
@@ -91,7 +92,7 @@ class Bindings:
             meta = json.dumps(known[group] | dict(changes))
             writing.run(sa.update(groups).where(groups.c.id == group_id).values(meta=meta))
 
-        write, _ = await self._write(app, work)
+        write, _ = await self._write(app, work, told={"group": group})
         return write
 
     async def delete_group(self, app: str, group: str, parting: Parting) -> Removed:
@@ -107,7 +108,7 @@ class Bindings:
                 keys += writing.remove_people(here)
             return keys
 
-        write, keys = await self._write(app, work)
+        write, keys = await self._write(app, work, told={"group": group})
         return Removed(write, tuple(keys))
 
     # Binding
@@ -125,9 +126,13 @@ class Bindings:
 
         def work(writing: Writing) -> Refused:
             face = _source(writing, token, template)
-            return _each(names, lambda group: one(writing, face, group))
+            refused = _each(names, lambda group: one(writing, face, group))
+            told.clear()
+            told.update(_done(names, refused, face))
+            return refused
 
-        return await self._write(app, work)
+        told: Told = {}
+        return await self._write(app, work, told=told)
 
     async def unbind(self, app: str, token: str, names: Sequence[str]) -> tuple[Removed, Refused]:
         keys: list[str] = []
@@ -140,10 +145,14 @@ class Bindings:
 
         def work(writing: Writing) -> Refused:
             keys.clear()
-            _source(writing, token, None)
-            return _each(names, lambda group: one(writing, group))
+            face = _source(writing, token, None)
+            refused = _each(names, lambda group: one(writing, group))
+            told.clear()
+            told.update(_done(names, refused, face))
+            return refused
 
-        write, refused = await self._write(app, work)
+        told: Told = {}
+        write, refused = await self._write(app, work, told=told)
         return Removed(write, tuple(keys)), refused
 
     # Looking
@@ -251,6 +260,13 @@ def _each(names: Sequence[str], work: Callable[[str], None]) -> Refused:
         except (GroupMissing, GroupDeleting, FaceMissing, TooManyFaces) as error:
             refused.append((name, error))
     return refused
+
+
+def _done(names: Sequence[str], refused: Refused, face: _Source) -> Told:
+    """Of whom something was done, and in which groups."""
+    left = {name for name, _ in refused}
+    done = [name for name in names if name not in left]
+    return {"group": ",".join(done), "user": face.person} if done else {}
 
 
 def _here(group_id: int, token: str) -> sa.Select[Any]:

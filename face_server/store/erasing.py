@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from face_server.store.blobs import Blobs
+from face_server.store.history import CLIENT, columns, told_in
 from face_server.store.pictures import parts
 from face_server.store.scanning import Scanner, in_table, piece_of, pieces_of_text
 from face_server.store.schema import apps, audit, faces, groups, job_rows, jobs, metadata, pictures, users
@@ -21,6 +22,8 @@ from face_server.store.store import Store
 from face_server.store.writing import Writing, open_face
 
 ERASED = "(erased)"
+_LINES = 1000  # of the audit log at once
+_PLACES = ("group", "source", "target")  # of what was noted: groups, several with commas between them
 _OWN = (apps, groups, users, faces, pictures)  # tables whose rows belong to somebody
 
 
@@ -32,8 +35,10 @@ class Target:
 
     def names(self, told: Mapping[str, Any]) -> bool:
         """Is it about this, or about a part of it?"""
-        wanted = {"app": self.app, "group": self.group, "user": self.user}
-        return all(told.get(name) == value for name, value in wanted.items() if value)
+        if told.get("app") != self.app or self.user not in ("", told.get("user")):
+            return False
+        places = ",".join(str(told.get(name, "")) for name in _PLACES)
+        return not self.group or f",{self.group}," in f",{places},"
 
     def without_names(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """What the target itself is a part of can stay."""
@@ -146,11 +151,7 @@ class Erasing:
 
     def _forget_work(self, connection: sa.Connection) -> None:
         """What was noted about it: jobs and their results go, in the audit log only the names."""
-        for row in connection.execute(sa.select(audit.c.id, audit.c.target)).all():
-            told = json.loads(row.target)
-            if self._target.names(told):
-                changed = json.dumps(self._target.without_names(told))
-                connection.execute(sa.update(audit).where(audit.c.id == row.id).values(target=changed))
+        self._forget_lines(connection)
         for row in connection.execute(sa.select(jobs.c.id, jobs.c.what)).all():
             told = json.loads(row.what)
             if told.get("app") != self._target.app or self._target.group not in ("", told.get("group", "")):
@@ -158,6 +159,19 @@ class Erasing:
             connection.execute(sa.delete(job_rows).where(job_rows.c.job_id == row.id))
             if self._target.names(told):
                 connection.execute(sa.delete(jobs).where(jobs.c.id == row.id))
+
+    def _forget_lines(self, connection: sa.Connection) -> None:
+        of_app = sa.select(audit).where(audit.c.app == self._target.app).order_by(audit.c.id).limit(_LINES)
+        last = 0
+        while lines := connection.execute(of_app.where(audit.c.id > last)).all():
+            last = lines[-1].id
+            for line in lines:
+                told = told_in(line)
+                if self._target.names(told):
+                    values = columns(self._target.without_names(told))
+                    if line.role == CLIENT and values["app"] == ERASED:
+                        values["name"] = ERASED  # its key
+                    connection.execute(sa.update(audit).where(audit.c.id == line.id).values(values))
 
     # Afterwards
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from face_server.errors import FaceExists, FaceMissing, GroupDeleting, GroupMissing, PictureMissing, TooManyGroups
 from face_server.store.database import Database
+from face_server.store.history import Told
 from face_server.store.rows import Removed, Write
 from face_server.store.schema import albums, apps, faces, pictures
 from face_server.store.sealing import Seal, Sealer, picture_place
@@ -27,7 +28,9 @@ T = TypeVar("T")
 class WriteTo(Protocol):
     """One transaction of an app."""
 
-    def __call__(self, app: str, work: Callable[[Writing], T], create: bool = False) -> Awaitable[tuple[Write, T]]: ...
+    def __call__(
+        self, app: str, work: Callable[[Writing], T], create: bool = False, told: Told | None = None
+    ) -> Awaitable[tuple[Write, T]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Pictures:
 
         if await self._database.recalled(_BEGUN, {"app": app}):
             return None
-        write, _ = await self._write(app, work, create=True)
+        write, _ = await self._write(app, work, create=True, told={"group": group})
         return write
 
     async def add(self, app: str, new: NewPicture) -> tuple[int, Removed]:
@@ -104,13 +107,17 @@ class Pictures:
             old = writing.run(sa.select(pictures.c.id, pictures.c.token, pictures.c.original).where(same)).first()
             if old is None:
                 born = sa.insert(pictures).values(app_id=writing.app_id, name=new.name, **values)
-                return int(writing.run(born.returning(pictures.c.id)).scalar_one()), []
+                number = int(writing.run(born.returning(pictures.c.id)).scalar_one())
+                told["picture"] = str(number)
+                return number, []
             if old.token:
                 raise FaceExists(old.id)
             writing.run(sa.update(pictures).where(same).values(**values))
+            told["picture"] = str(old.id)
             return old.id, writing.unused([old.original])
 
-        write, (number, gone) = await self._write(app, work, create=True)
+        told: Told = {}
+        write, (number, gone) = await self._write(app, work, create=True, told=told)
         return number, Removed(write, tuple(gone))
 
     async def named(self, app: str, name: str) -> PictureRow | None:
@@ -127,27 +134,32 @@ class Pictures:
         """The face everywhere; its picture stays."""
 
         def work(writing: Writing) -> list[str]:
-            for table in (pictures, faces):
+            for table, kind in ((pictures, "picture"), (faces, "face_id")):
                 mine = sa.and_(table.c.app_id == writing.app_id, table.c.token == token)
-                if token and writing.run(sa.select(table.c.id).where(mine).limit(1)).first() is not None:
+                number = writing.run(sa.select(table.c.id).where(mine).limit(1)).scalar() if token else None
+                if number is not None:
+                    told[kind] = str(number)
                     return end_faces(writing, [token])
             raise FaceMissing(token)
 
-        return await self._removed(app, work)
+        told: Told = {}
+        return await self._removed(app, work, told)
 
     async def remove(self, app: str, name: str) -> Removed:
         """The picture with its face."""
 
         def work(writing: Writing) -> list[str]:
             same = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.name == name)
-            row = writing.run(sa.select(pictures.c.token, pictures.c.original).where(same)).first()
+            row = writing.run(sa.select(pictures.c.id, pictures.c.token, pictures.c.original).where(same)).first()
             if row is None:
                 raise PictureMissing(name)
+            told["picture"] = str(row.id)
             ended = end_faces(writing, [row.token]) if row.token else []
             writing.run(sa.delete(pictures).where(same))
             return [*ended, *writing.unused([row.original])]
 
-        return await self._removed(app, work)
+        told: Told = {}
+        return await self._removed(app, work, told)
 
     async def clear_part(self, app: str) -> tuple[bool, Removed]:
         """Some of all pictures and faces of an app. False when nothing is left."""
@@ -166,8 +178,8 @@ class Pictures:
         write, (more, keys) = await self._write(app, work)
         return more, Removed(write, tuple(keys))
 
-    async def _removed(self, app: str, work: Callable[[Writing], list[str]]) -> Removed:
-        write, keys = await self._write(app, work)
+    async def _removed(self, app: str, work: Callable[[Writing], list[str]], told: Told) -> Removed:
+        write, keys = await self._write(app, work, told=told)
         return Removed(write, tuple(keys))
 
     async def _rows(self, query: sa.Select[Any]) -> list[PictureRow]:

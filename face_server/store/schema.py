@@ -201,10 +201,12 @@ audit = Table(
     Column("role", String(16), nullable=False),
     Column("source", String(64), nullable=False),  # address of the caller
     Column("action", String(64), nullable=False),
-    Column("target", Text, nullable=False),
+    Column("app", String(128), nullable=False),  # empty: it is about none
+    Column("target", Text, nullable=False),  # what else it is about
     # "begun" is written before the change, the rest after it: a crash between them leaves a trace.
     Column("outcome", String(64), nullable=False),
     Column("log_id", BigInteger, nullable=False),
+    Index("audit_app", "app", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -223,6 +225,8 @@ jobs = Table(
     Column("author", String(64), nullable=False),
     Column("error", Text),
     Column("columns", Text, nullable=False),  # of the result
+    Column("owner", String(32), nullable=False),  # the process that does it, or will
+    Column("seen", Float, nullable=False),  # its last sign of life, by the database's clock; 0: it has let go
     sqlite_autoincrement=True,
 )
 

@@ -18,9 +18,9 @@ from face_server.store.access import AccessRows
 from face_server.store.bindings import Bindings
 from face_server.store.choice import database_at
 from face_server.store.database import Heard
+from face_server.store.history import NEW_LINE, Asker, Audit, Told
 from face_server.store.keyring import Keyring
 from face_server.store.limits import LimitRows
-from face_server.store.noting import NEW_LINE, Asker, Told
 from face_server.store.pages import Pages
 from face_server.store.pictures import Pictures, end_faces
 from face_server.store.reading import Reading
@@ -28,7 +28,7 @@ from face_server.store.renewing import Renewing
 from face_server.store.rows import Enrolled, Mode, NewFace, Quota, Removed, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
 from face_server.store.sealing import Seal, Sealer
-from face_server.store.work import Audit, JobRows, Operators
+from face_server.store.work import JobRows, Operators
 from face_server.store.writing import NO_QUOTA, Writing
 
 AT_ONCE = 1000  # faces of a deleted group that are cleared before the answer leaves

@@ -1,8 +1,9 @@
-"""Rows of the work around the library: who may administer, what they changed, and jobs with their results."""
+"""Rows of the work around the library: who may administer, and jobs with their results."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from face_server.store import clock
 from face_server.store.database import Database
-from face_server.store.schema import audit, ended_sessions, job_rows, jobs, operators
+from face_server.store.schema import ended_sessions, job_rows, jobs, operators
 
 WAITING, RUNNING = "waiting", "running"
 DONE, FAILED, CANCELLED, INTERRUPTED = "done", "failed", "cancelled", "interrupted"
 OPEN_STATES = (WAITING, RUNNING)
 ROWS_AT_ONCE = 2000
+PART = 20  # jobs that are forgotten in one transaction; each may have ten thousand rows
+LEASE = 15.0  # seconds of silence after which the owner of a job is taken for dead
 
 Cells = Sequence[str | int | float | None]
 
@@ -27,21 +31,6 @@ class Operator:
     role: str
     password: bytes
     session_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the audit log."""
-
-    name: str
-    role: str
-    source: str
-    action: str
-    target: Mapping[str, str]
-    outcome: str
-    log_id: int
-    id: int = 0
-    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,63 +91,53 @@ class Operators:
         return await self._database.read(lambda connection: connection.execute(query).first()) is not None
 
 
-class Audit:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def add(self, entry: Entry) -> int:
-        row = sa.insert(audit).values(
-            time=time.time(),
-            name=entry.name,
-            role=entry.role,
-            source=entry.source,
-            action=entry.action,
-            target=json.dumps(dict(entry.target)),
-            outcome=entry.outcome,
-            log_id=entry.log_id,
-        )
-        new = await self._database.write(lambda connection: connection.execute(row.returning(audit.c.id)).scalar_one())
-        return int(new)
-
-    async def ended(self, entry_id: int, outcome: str) -> None:
-        change = sa.update(audit).where(audit.c.id == entry_id).values(outcome=outcome)
-        await self._database.write(lambda connection: connection.execute(change))
-
-    async def page(self, before: int | None, length: int, name: str | None, action: str | None) -> list[Entry]:
-        """Newest first."""
-        query = sa.select(audit).order_by(audit.c.id.desc()).limit(length)
-        for column, value in ((audit.c.name, name), (audit.c.action, action)):
-            if value is not None:
-                query = query.where(column == value)
-        if before is not None:
-            query = query.where(audit.c.id < before)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [
-            Entry(r.name, r.role, r.source, r.action, json.loads(r.target), r.outcome, r.log_id, r.id, r.time)
-            for r in rows
-        ]
-
-
 class JobRows:
+    """Every job has an owner, the process that does it. An owner gives signs of life; one that is silent for too long
+    has died, and its jobs can be taken over."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._mine = jobs.c.owner == (owner := secrets.token_hex(8))
+        self._owned = {"owner": owner, "seen": clock.Now()}
 
     async def add(self, kind: str, what: Mapping[str, str], starts: float, author: str) -> int:
         values = {"kind": kind, "what": json.dumps(dict(what)), "state": WAITING, "done": 0, "starts": starts}
-        row = sa.insert(jobs).values(created=time.time(), author=author, columns="[]", **values).returning(jobs.c.id)
-        return int(await self._database.write(lambda connection: connection.execute(row).scalar_one()))
+        row = sa.insert(jobs).values(created=time.time(), author=author, columns="[]", **values, **self._owned)
+        new = row.returning(jobs.c.id)
+        return int(await self._database.write(lambda connection: connection.execute(new).scalar_one()))
 
     async def change(self, job_id: int, only_in: Sequence[str] = OPEN_STATES, **values: object) -> bool:
         """False when the job is in none of these states: somebody else was faster."""
-        change = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(only_in)).values(values)
-        return bool(await self._database.write(lambda connection: connection.execute(change).rowcount))
+        return bool(await self._update(sa.and_(jobs.c.id == job_id, jobs.c.state.in_(only_in)), values))
+
+    async def change_mine(self, job_id: int, only_in: Sequence[str] = OPEN_STATES, **values: object) -> bool:
+        """False also when somebody else took this process for dead, and does the job now."""
+        return bool(await self._update(sa.and_(jobs.c.id == job_id, jobs.c.state.in_(only_in), self._mine), values))
+
+    async def live(self) -> None:
+        await self._update(sa.and_(self._mine, _OPEN), {"seen": clock.Now()})
+
+    async def let_go(self) -> None:
+        """Somebody else may have them at once."""
+        await self._update(sa.and_(self._mine, _OPEN), {"seen": 0.0})
+
+    async def abandoned(self) -> list[JobRow]:
+        return await self._jobs(_JOBS.where(_ABANDONED).order_by(jobs.c.id))
+
+    async def take(self, job_id: int) -> bool:
+        """An abandoned job. False: somebody else has it."""
+        return bool(await self._update(sa.and_(jobs.c.id == job_id, _ABANDONED), self._owned))
+
+    async def _update(self, which: sa.ColumnElement[bool], values: Mapping[str, object]) -> int:
+        change = sa.update(jobs).where(which).values(dict(values))
+        return int(await self._database.write(lambda connection: connection.execute(change).rowcount))
 
     async def finish(self, job_id: int, columns: Sequence[str], rows: Sequence[Cells]) -> None:
         """The result and the state in one commit."""
 
         def work(connection: sa.Connection) -> None:
             done = {"state": DONE, "ended": time.time(), "columns": json.dumps(list(columns))}
-            same = sa.and_(jobs.c.id == job_id, jobs.c.state == RUNNING)
+            same = sa.and_(jobs.c.id == job_id, jobs.c.state == RUNNING, self._mine)
             if not connection.execute(sa.update(jobs).where(same).values(done)).rowcount:
                 return
             for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -180,15 +159,24 @@ class JobRows:
                 query = query.where(column == value)
         return await self._jobs(query if before is None else query.where(jobs.c.id < before))
 
-    async def unfinished(self) -> list[JobRow]:
-        return await self._jobs(_JOBS.where(jobs.c.state.in_(OPEN_STATES)).order_by(jobs.c.id))
-
     async def result(self, job_id: int, after: int, length: int) -> list[tuple[int, list[Any]]]:
         """Number and cells of the rows after that number."""
         query = sa.select(job_rows.c.number, job_rows.c.cells).where(job_rows.c.job_id == job_id)
         query = query.where(job_rows.c.number > after).order_by(job_rows.c.number).limit(length)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [(row.number, json.loads(row.cells)) for row in rows]
+
+    async def forget(self, before: float) -> int:
+        """Some of those that ended before a time, with what came of them. How many; less than a part: none is left."""
+        old = sa.select(jobs.c.id).where(jobs.c.ended < before, ~_OPEN).order_by(jobs.c.id).limit(PART)
+
+        def work(connection: sa.Connection) -> int:
+            ids = connection.execute(old).scalars().all()
+            connection.execute(sa.delete(job_rows).where(job_rows.c.job_id.in_(ids)))
+            connection.execute(sa.delete(jobs).where(jobs.c.id.in_(ids)))
+            return len(ids)
+
+        return await self._database.write(work) if await self._database.rows(old.limit(1)) else 0
 
     async def _jobs(self, query: sa.Select[Any]) -> list[JobRow]:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
@@ -212,5 +200,7 @@ class JobRows:
         ]
 
 
+_OPEN = jobs.c.state.in_(OPEN_STATES)
+_ABANDONED = sa.and_(_OPEN, jobs.c.seen < clock.Now() - LEASE)
 _COUNT = sa.select(sa.func.count()).where(job_rows.c.job_id == jobs.c.id).scalar_subquery()
 _JOBS = sa.select(jobs, _COUNT.label("rows"))

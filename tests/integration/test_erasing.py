@@ -13,9 +13,9 @@ import pytest
 from face_server.housekeeping import DAY, end_old_faces
 from face_server.store.blobs import Blobs
 from face_server.store.erasing import Erasing, Target
+from face_server.store.history import Entry
 from face_server.store.pictures import NewPicture
 from face_server.store.scanning import LONGEST, Scanner, piece_of, pieces_of_text
-from face_server.store.work import Entry
 from scripts.load.server import serving
 from tests.baidu_client import Baidu, image, variant
 from tests.integration.test_sealing import files_with, run
@@ -191,10 +191,10 @@ async def test_faces_end_when_their_time_has_come(place: Path | str, tmp_path: P
         assert await blobs.load(old) is None
         assert await lib.store.list_users(APP, "g") == []
         assert [row.token for row in await lib.store.list_faces("other", "g", "u2")] == [token(2)]
-        told = [(entry.action, dict(entry.target)) for entry in await lib.store.audit.page(None, 9, None, None)]
+        told = [(entry.action, dict(entry.target)) for entry in await lib.store.audit.page(None, 9)]
         assert told == [("retention", {"app": APP, "days": "30", "faces": "1"})]
         await later(62)  # nothing is left to say
-        assert len(await lib.store.audit.page(None, 9, None, None)) == 1
+        assert len(await lib.store.audit.page(None, 9)) == 1
 
 
 def test_days_are_said_on_the_command_line(tmp_path: Path) -> None:

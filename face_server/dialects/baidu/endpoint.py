@@ -63,6 +63,7 @@ class Endpoint:
 
     async def respond(self, request: Request) -> Response:
         arrived = int(time.time())
+        wire.begin(DIALECT, self._interface.path)
         try:
             caller = await self._guard.caller(request)
             result = await self._interface.run(keep_to_own(caller, await self._read(request, caller)))
@@ -93,6 +94,7 @@ class ArrayEndpoint:
 
     async def respond(self, request: Request) -> Response:
         arrived = int(time.time())
+        wire.begin(DIALECT, self._interface.path)
         try:
             caller = await self._guard.caller(request)
             result = await self._interface.run(*await self._read(request, caller))

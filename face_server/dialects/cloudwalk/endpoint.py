@@ -43,6 +43,7 @@ class Endpoint:
 
     async def respond(self, request: Request) -> Response:
         path = self._interface.path
+        wire.begin(DIALECT, path)
         try:
             query = wire.parse_query(request.scope["query_string"])
             body = await self._body(request)

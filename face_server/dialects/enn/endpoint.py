@@ -31,6 +31,7 @@ class Endpoint:
 
     async def respond(self, request: Request) -> Response:
         app = ""
+        wire.begin(DIALECT, self._interface.name)
         try:
             owner = await self._owner(request)
             fields = await self._fields(request)

@@ -58,6 +58,7 @@ class Endpoint:
 
     async def respond(self, request: Request) -> Response:
         interface = self._interface
+        wire.begin(DIALECT, interface.name)
         try:
             app = await _app_of(self._access, request)
             if app is None:

@@ -41,6 +41,7 @@ class Endpoint:
 
     async def respond(self, request: Request) -> Response:
         interface = self._interface
+        wire.begin(DIALECT, interface.path)
         try:
             body = await self._body(request)
             app = await app_of(self._access, body)
