@@ -23,6 +23,7 @@ from face_server.engine.lanes import Lanes
 from face_server.engine.session import choose_device
 from face_server.engine.width import cores, usual_width
 from face_server.faces.access import Access
+from face_server.faces.limits import AppLimits
 from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
 from face_server.index.card import shortlists_for
@@ -103,6 +104,7 @@ class Parts:
         self.sealer = sealer
         self.blobs = Blobs(settings.data_dir / "pictures", self.store if self.sealer.active else None)
         self.access = Access(self.store.access, enforced=settings.auth == "apps")
+        self.limits = AppLimits(self.store.limits)
         self.open = False
 
     @asynccontextmanager
@@ -117,6 +119,8 @@ class Parts:
             _, self.vision = await asyncio.gather(self.store.open(), look(stack))
             await self.access.open()
             stack.push_async_callback(self.access.close)
+            await self.limits.open()
+            stack.push_async_callback(self.limits.close)
             self.registry = self._registry()
             self.store.follow(self.registry.heard)
             stack.push_async_callback(self.registry.close)
@@ -129,6 +133,7 @@ class Parts:
                 self.lanes,
                 self.settings,
                 self.access,
+                self.limits,
             )
 
     @asynccontextmanager

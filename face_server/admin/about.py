@@ -127,7 +127,7 @@ def _about(
             quality={level.value: QualityLimits(**asdict(limits)) for level, limits in gates.QUALITY.items()},
             liveness={level.value: limit for level, limit in gates.LIVENESS.items()},
         ),
-        false_rejects=gates.FALSE_REJECTS,
+        false_rejects=gates.CONTRACT.false_rejects,
         dialects=dialects,
         limits=Limits(
             body_bytes=settings.max_body_mb << 20,

@@ -18,6 +18,7 @@ from face_server.admin.paging import Name
 from face_server.errors import ModelMissing
 from face_server.faces.asks import Ask, Found
 from face_server.faces.asks import Query as Sought
+from face_server.faces.gates import CONTRACT, Limits
 from face_server.faces.keeping import embedding
 from face_server.faces.scoring import Scorer
 from face_server.faces.service import FaceService, together
@@ -132,7 +133,7 @@ class Looking:
         seen = await self._analyze(_picture(await request.body()), task)
         sought = Sought(groups, threshold=threshold, most=candidates)
         found = await together([self._find(app, face, sought) for face in seen.faces]) if groups else []
-        shown = await _shown(seen)
+        shown = await _shown(seen, self._service.limits.of(app))
         listed: Sequence[Found | None] = found or [None] * len(shown.faces)
         faces = [
             Candidates(face=face, candidates=[_candidate(match) for match in (one.matches if one else ())])
@@ -168,8 +169,8 @@ def _picture(data: bytes) -> bytes:
     return data
 
 
-async def _shown(seen: Analysis) -> Seen:
-    faces = await asyncio.to_thread(lambda: [shapes.face(one) for one in seen.faces])
+async def _shown(seen: Analysis, limits: Limits = CONTRACT) -> Seen:
+    faces = await asyncio.to_thread(lambda: [shapes.face(one, limits) for one in seen.faces])
     return Seen(width=seen.width, height=seen.height, faces=faces)
 
 

@@ -1,25 +1,29 @@
-"""What a stricter level would have done: every gate against the pictures of the faces that are enrolled."""
+"""What other limits would have done: every gate against the pictures of the faces that are enrolled."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from face_server.admin.jobs import Progress, Result, Work
 from face_server.errors import Busy, FaceError, NotLive, QualityRefused
 from face_server.faces import gates
 from face_server.faces.asks import Ask
+from face_server.faces.limits import LEVELS, limits_of
 from face_server.faces.service import FaceService
 from face_server.model import Face, Gates, Level, Token, Want
-from face_server.store.rows import FaceRow
+from face_server.store.rows import FaceRow, GroupRef
 from face_server.store.store import Store
+from face_server.store.work import Cells
 
-COLUMNS = ("gate", "level", "refused", "judged", "not_judged")
+COLUMNS, THEN = ("gate", "level", "refused", "judged", "not_judged"), "refused_then"
 PAGE = 200
 PATIENCE = 0.5  # seconds before the next try, when the requests have taken all lanes
 QUALITY, LIVENESS = "quality", "liveness"
-LEVELS = (Level.LOW, Level.NORMAL, Level.HIGH)
+
+Name = tuple[str, Level]  # of a gate and its level
 
 
 class Replaying:
@@ -31,33 +35,51 @@ class Replaying:
         return {"gates": self.gates}
 
     async def gates(self, what: Mapping[str, str], progress: Progress) -> Result:
-        """How many faces each level would have refused. A face of which no picture is kept is not judged."""
-        asked = self._asked()
-        refused: Counter[tuple[str, Level]] = Counter()
+        """How many faces each level would have refused, with the app's limits and with others that are proposed. A face
+        of which no picture is kept is not judged."""
+        asked, limits = self._asked(), [self._service.limits.of(what["app"])]
+        if "own" in what:
+            limits.append(limits_of(json.loads(what["own"])))
+        refused: Counter[tuple[Name, int]] = Counter()
         judged = 0
-        async for row in self._faces(what["app"], what["group"], progress):
+        async for row in self._faces(await self._groups(what), progress):
             face = await self._look(what["app"], row) if row.picture else None
             progress.done += 1
             if face is not None:
                 judged += 1
-                refused.update(name for name, limits in asked.items() if _refuses(face, limits))
+                refused.update(
+                    (name, which)
+                    for name, level in asked.items()
+                    for which, found in enumerate(limits)
+                    if _refuses(face, level, found)
+                )
         left = progress.done - judged
-        return Result(COLUMNS, [(*_words(name), refused[name], judged, left) for name in asked])
+        then = range(1, len(limits))
+        rows: list[Cells] = [
+            [*_words(name), refused[name, 0], judged, left, *(refused[name, which] for which in then)] for name in asked
+        ]
+        return Result((*COLUMNS, *(THEN for _ in then)), rows)
 
-    def _asked(self) -> dict[tuple[str, Level], Gates]:
+    def _asked(self) -> dict[Name, Gates]:
         found = {(QUALITY, level): Gates(quality=level) for level in LEVELS if Want.QUALITY in self._want}
         if Want.LIVENESS in self._want:
             found |= {(LIVENESS, level): Gates(liveness=level) for level in LEVELS}
         return found
 
-    async def _faces(self, app: str, group: str, progress: Progress) -> AsyncIterator[FaceRow]:
-        home = await self._service.library.group(app, group)
-        progress.total = (await self._store.count_faces([home])).get(home.id, 0)
-        rows = await self._store.faces_after(home, 0, PAGE)
-        while rows:
-            for row in rows:
-                yield row
-            rows = await self._store.faces_after(home, rows[-1].id, PAGE)
+    async def _groups(self, what: Mapping[str, str]) -> list[GroupRef]:
+        """One of them, or all of the app."""
+        if "group" in what:
+            return [await self._service.library.group(what["app"], what["group"])]
+        return await self._store.list_groups(what["app"])
+
+    async def _faces(self, groups: Sequence[GroupRef], progress: Progress) -> AsyncIterator[FaceRow]:
+        progress.total = sum((await self._store.count_faces(groups)).values())
+        for group in groups:
+            rows = await self._store.faces_after(group, 0, PAGE)
+            while rows:
+                for row in rows:
+                    yield row
+                rows = await self._store.faces_after(group, rows[-1].id, PAGE)
 
     async def _look(self, app: str, row: FaceRow) -> Face | None:
         while True:
@@ -70,13 +92,13 @@ class Replaying:
                 return None
 
 
-def _words(name: tuple[str, Level]) -> tuple[str, str]:
+def _words(name: Name) -> tuple[str, str]:
     return name[0], name[1].value
 
 
-def _refuses(face: Face, asked: Gates) -> bool:
+def _refuses(face: Face, asked: Gates, limits: gates.Limits) -> bool:
     try:
-        gates.check(face, asked)
+        gates.check(face, asked, limits)
     except (QualityRefused, NotLive):
         return True
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Callable
 
 import cv2
 from pydantic import BaseModel, ConfigDict
@@ -122,7 +123,7 @@ class Face(Shape):
     parsing: Parsing | None
 
 
-def face(seen: model.Face) -> Face:
+def face(seen: model.Face, limits: gates.Limits = gates.CONTRACT) -> Face:
     """Painting a parsing takes milliseconds: not the event loop's work."""
     across, down = (float(value) for value in seen.points[1] - seen.points[0])
     return Face(
@@ -137,7 +138,7 @@ def face(seen: model.Face) -> Face:
         liveness=_number(seen.liveness),
         liveness_raw=_number(seen.liveness_raw),
         attributes=Attributes.model_validate(seen.attributes),
-        gates=_gates(seen),
+        gates=_gates(seen, limits),
         parsing=_parsing(seen.parsing) if seen.parsing else None,
     )
 
@@ -156,15 +157,19 @@ def _landmarks(marks: model.Landmarks) -> Landmarks:
     return Landmarks(p4=_points(marks.p4), **given)
 
 
-def _gates(seen: model.Face) -> GateResults:
-    quality = {level.value: _refused(seen, Gates(quality=level)) for level in LEVELS} if seen.quality else {}
-    alive = {} if seen.liveness is None else {level.value: _refused(seen, Gates(liveness=level)) for level in LEVELS}
-    return GateResults(quality=quality, liveness=alive)
+def _gates(seen: model.Face, limits: gates.Limits) -> GateResults:
+    def refused(asked: Callable[[Level], Gates]) -> dict[str, Refused | None]:
+        return {level.value: _refused(seen, asked(level), limits) for level in LEVELS}
+
+    return GateResults(
+        quality=refused(lambda level: Gates(quality=level)) if seen.quality else {},
+        liveness={} if seen.liveness is None else refused(lambda level: Gates(liveness=level)),
+    )
 
 
-def _refused(seen: model.Face, asked: Gates) -> Refused | None:
+def _refused(seen: model.Face, asked: Gates, limits: gates.Limits) -> Refused | None:
     try:
-        gates.check(seen, asked)
+        gates.check(seen, asked, limits)
     except QualityRefused as error:
         return Refused(defect=error.defect.value, value=error.value, limit=error.limit, text=str(error))
     except NotLive as error:

@@ -9,6 +9,7 @@ from face_server.errors import FaceError, FaceExists, ModelMissing, OtherModel
 from face_server.faces import gates
 from face_server.faces.asks import Ask, Place
 from face_server.faces.keeping import Keeping
+from face_server.faces.limits import AppLimits
 from face_server.faces.looking import Looking
 from face_server.index.registry import Registry
 from face_server.model import Gates, Want
@@ -64,11 +65,12 @@ class Bulk:
         store: Store,
         registry: Registry,
         blobs: Blobs,
+        limits: AppLimits,
         info: VisionInfo,
         settings: Settings,
     ) -> None:
         self._looking, self._keeping = looking, keeping
-        self._store, self._registry, self._blobs = store, registry, blobs
+        self._store, self._registry, self._blobs, self._limits = store, registry, blobs, limits
         self.embedding_id, self._capabilities = info.embedding_id, info.capabilities
         self._faces_per_user = settings.faces_per_user
         self._tide = Tide()
@@ -88,7 +90,7 @@ class Bulk:
         want = ask.want | Want.EMBEDDING | gates.wanted(ask.gates)
         sight = await self._looking.look(app, replace(ask, portrait=self._keeping.portrait), want)
         face = replace(sight.faces[0], token=token) if token else sight.faces[0]
-        gates.check(face, ask.gates)
+        gates.check(face, ask.gates, self._limits.of(app))
         try:
             async with self._keeping.kept(app, face, sight) as new:
                 meta = dict(place.describe(face)) if place.describe is not None else {}

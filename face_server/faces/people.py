@@ -13,6 +13,7 @@ from face_server.errors import FaceMissing, OtherModel
 from face_server.faces import gates
 from face_server.faces.asks import Ask
 from face_server.faces.keeping import Keeping
+from face_server.faces.limits import AppLimits
 from face_server.faces.looking import Looking, Sight
 from face_server.index.registry import Registry
 from face_server.model import Feature, Want
@@ -29,11 +30,18 @@ class Person:
 
 class People:
     def __init__(
-        self, looking: Looking, keeping: Keeping, store: Store, registry: Registry, blobs: Blobs, embedding_id: str
+        self,
+        looking: Looking,
+        keeping: Keeping,
+        store: Store,
+        registry: Registry,
+        blobs: Blobs,
+        limits: AppLimits,
+        embedding_id: str,
     ) -> None:
         self._looking, self._keeping = looking, keeping
         self._store, self._registry, self._blobs = store, registry, blobs
-        self._embedding_id = embedding_id
+        self._limits, self._embedding_id = limits, embedding_id
 
     async def add(self, app: str, ask: Ask, group: str, info: str, twice: bool = True) -> int:
         """The number of the new face. The same picture twice is two persons, unless that is refused."""
@@ -80,7 +88,7 @@ class People:
 
     async def _look(self, app: str, ask: Ask) -> Sight:
         sight = await self._looking.look(app, ask, ask.want | Want.EMBEDDING | gates.wanted(ask.gates))
-        gates.check(sight.faces[0], ask.gates)
+        gates.check(sight.faces[0], ask.gates, self._limits.of(app))
         return sight
 
     async def _group(self, app: str, group: str) -> GroupRef:

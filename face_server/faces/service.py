@@ -24,6 +24,7 @@ from face_server.faces.bulk import Bulk
 from face_server.faces.distinct import Distinct
 from face_server.faces.keeping import Keeping, embedding
 from face_server.faces.library import Library
+from face_server.faces.limits import AppLimits
 from face_server.faces.looking import Looking, Sight
 from face_server.faces.people import People
 from face_server.faces.reindexing import Reindexing
@@ -68,17 +69,18 @@ class FaceService:
         lanes: Lanes,
         settings: Settings,
         access: Access,
+        limits: AppLimits,
     ) -> None:
-        self.access = access
+        self.access, self.limits = access, limits
         self.library = Library(store, registry, blobs)
         self._vision, self._registry, self._store, self._blobs, self._lanes = vision, registry, store, blobs, lanes
         self._looking = Looking(vision, store, tokens, blobs, settings)
         self._keeping = Keeping(self._looking, blobs, lanes, settings)
-        self.people = People(self._looking, self._keeping, store, registry, blobs, vision.info.embedding_id)
+        self.people = People(self._looking, self._keeping, store, registry, blobs, limits, vision.info.embedding_id)
         self.distinct = Distinct(
             self._looking, self._keeping, store, registry, blobs, vision.info.embedding_id, settings
         )
-        self.bulk = Bulk(self._looking, self._keeping, store, registry, blobs, vision.info, settings)
+        self.bulk = Bulk(self._looking, self._keeping, store, registry, blobs, limits, vision.info, settings)
         self.reindexing = Reindexing(vision, store, registry, blobs, together=2 * lanes.count)
         self._settings = settings
         self._scorer = Scorer(vision.info.calibration) if vision.info.calibration else None
@@ -96,7 +98,7 @@ class FaceService:
     async def detect(self, app: str, ask: Ask) -> tuple[Face, ...]:
         """The faces that pass the gates; when none does, the first one's failure."""
         sight = await self._looking.look(app, ask, ask.want | self._wanted(ask.gates))
-        passed, failures = _sorted_out(sight.faces, ask.gates)
+        passed, failures = _sorted_out(sight.faces, ask.gates, self.limits.of(app))
         if not passed:
             raise failures[0]
         self._looking.remember(app, sight, passed)
@@ -140,7 +142,7 @@ class FaceService:
         """Every face of the picture. Those that fail a gate are left out."""
         search = await self._begin(app, query)
         sight = await self._looking.look(app, ask, ask.want | Want.EMBEDDING | self._wanted(ask.gates))
-        passed, _ = _sorted_out(sight.faces, ask.gates)
+        passed, _ = _sorted_out(sight.faces, ask.gates, self.limits.of(app))
         if not passed:
             return []
         self._looking.remember(app, sight, passed)
@@ -185,7 +187,7 @@ class FaceService:
         want = ask.want | Want.EMBEDDING | self._wanted(ask.gates)
         sight = await self._looking.look(app, replace(ask, portrait=self._keeping.portrait), want)
         face = sight.faces[0]
-        gates.check(face, ask.gates)
+        gates.check(face, ask.gates, self.limits.of(app))
         await self._register(app, face, sight, place)
         self._looking.remember_registered(app, sight, face)
         return face
@@ -239,7 +241,7 @@ class FaceService:
     async def _checked(self, app: str, ask: Ask, want: Want) -> tuple[Face, ...]:
         """The faces of a probe, the first of which passes the gates."""
         sight = await self._looking.look(app, ask, ask.want | want | self._wanted(ask.gates))
-        gates.check(sight.faces[0], ask.gates)
+        gates.check(sight.faces[0], ask.gates, self.limits.of(app))
         self._looking.remember(app, sight, sight.faces)
         return sight.faces
 
@@ -273,11 +275,11 @@ class FaceService:
         return [round(score, 4) for score in self._scorer.score(cosines).tolist()]
 
 
-def _sorted_out(faces: Sequence[Face], asked: Gates) -> tuple[tuple[Face, ...], list[FaceError]]:
+def _sorted_out(faces: Sequence[Face], asked: Gates, limits: gates.Limits) -> tuple[tuple[Face, ...], list[FaceError]]:
     passed, failures = [], []
     for face in faces:
         try:
-            gates.check(face, asked)
+            gates.check(face, asked, limits)
             passed.append(face)
         except FaceError as failure:
             failures.append(failure)

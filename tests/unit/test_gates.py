@@ -24,7 +24,7 @@ LIVE = dict(zip(LEVELS, (0.05, 0.3, 0.9), strict=True))
 
 def refused(quality: Quality, level: Level) -> Defect | None:
     try:
-        gates.check(replace(FACE, quality=quality), Gates(quality=level))
+        gates.check(replace(FACE, quality=quality), Gates(quality=level), gates.CONTRACT)
     except QualityRefused as error:
         return error.defect
     return None
@@ -45,9 +45,9 @@ def test_quality_limits(level: Level) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_liveness_limits(level: Level) -> None:
-    gates.check(replace(FACE, liveness=LIVE[level]), Gates(liveness=level))
+    gates.check(replace(FACE, liveness=LIVE[level]), Gates(liveness=level), gates.CONTRACT)
     with pytest.raises(NotLive):
-        gates.check(replace(FACE, liveness=LIVE[level] - 1e-6), Gates(liveness=level))
+        gates.check(replace(FACE, liveness=LIVE[level] - 1e-6), Gates(liveness=level), gates.CONTRACT)
 
 
 def test_first_defect_in_the_contract_s_order() -> None:
@@ -57,7 +57,7 @@ def test_first_defect_in_the_contract_s_order() -> None:
     face = everything
     for mended in (*PARTS, "blur", "illumination", "completeness"):
         with pytest.raises(QualityRefused) as error:
-            gates.check(face, Gates(Level.HIGH, Level.HIGH))
+            gates.check(face, Gates(Level.HIGH, Level.HIGH), gates.CONTRACT)
         seen.append(error.value.defect.value)
         assert face.quality
         assert face.quality.occlusion
@@ -68,19 +68,19 @@ def test_first_defect_in_the_contract_s_order() -> None:
         face = replace(face, quality=quality)
     assert seen == [*PARTS, "blur", "illumination", "completeness"]
     with pytest.raises(NotLive):
-        gates.check(face, Gates(Level.HIGH, Level.HIGH))
+        gates.check(face, Gates(Level.HIGH, Level.HIGH), gates.CONTRACT)
 
 
 def test_no_gate_refuses_nobody() -> None:
-    gates.check(replace(FACE, quality=None, liveness=None), Gates())
+    gates.check(replace(FACE, quality=None, liveness=None), Gates(), gates.CONTRACT)
 
 
 def test_what_has_no_model_is_not_judged_but_liveness_is_not_waved_through() -> None:
     unknown = replace(FACE, quality=replace(GOOD, occlusion=None))
-    gates.check(unknown, Gates(quality=Level.HIGH))
-    gates.check(replace(FACE, quality=None), Gates(quality=Level.HIGH))
+    gates.check(unknown, Gates(quality=Level.HIGH), gates.CONTRACT)
+    gates.check(replace(FACE, quality=None), Gates(quality=Level.HIGH), gates.CONTRACT)
     with pytest.raises(ModelMissing):
-        gates.check(replace(FACE, liveness=None), Gates(liveness=Level.LOW))
+        gates.check(replace(FACE, liveness=None), Gates(liveness=Level.LOW), gates.CONTRACT)
 
 
 def test_only_what_the_gates_need_is_computed() -> None:

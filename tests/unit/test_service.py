@@ -29,6 +29,7 @@ from face_server.errors import (
 )
 from face_server.faces.access import Access
 from face_server.faces.asks import Ask, Mode, Place, Query
+from face_server.faces.limits import AppLimits
 from face_server.faces.service import FaceService
 from face_server.index.registry import Registry
 from face_server.index.snapshots import Snapshots
@@ -130,7 +131,7 @@ async def service(eyes: Eyes, tmp_path: Path) -> AsyncIterator[FaceService]:
     registry = Registry(store, run, SIZE, Snapshots(tmp_path / "galleries", "model-1", SIZE))
     blobs, settings = Blobs(tmp_path / "pictures"), Settings(data_dir=tmp_path)
     access = Access(store.access, enforced=False)
-    yield FaceService(eyes, registry, store, tokens, blobs, lanes, settings, access)
+    yield FaceService(eyes, registry, store, tokens, blobs, lanes, settings, access, AppLimits(store.limits))
     await registry.close()
     lanes.close()
     tokens.close()

@@ -22,7 +22,6 @@ from face_server.dialects.params import Refusal
 from face_server.dialects.texts import FormText, JsonText, LongText, NotBase64, Upload, decode_base64
 from face_server.dialects.wire import Bodies, BodyTooLarge, Fields, Kind, Shape, Unreadable, double
 from face_server.faces.asks import VideoVerdict
-from face_server.faces.gates import FALSE_REJECTS
 from face_server.faces.service import FaceService
 from face_server.settings import Settings
 
@@ -92,10 +91,10 @@ class VideoLiveness:
     async def respond(self, request: Request) -> Response:
         arrived = int(time.time())
         try:
-            await self._guard.caller(request)
+            app = _app(request, await self._guard.caller(request))
             video, session = await self._read(request)
             verdict = await self._service.video(video)
-            return envelope(arrived, 0, SUCCESS, self._result(verdict, session))
+            return envelope(arrived, 0, SUCCESS, self._result(app, verdict, session))
         except Exception as error:
             return envelope(arrived, *failure(error))
 
@@ -109,10 +108,10 @@ class VideoLiveness:
         session = found[0].get("session_id")
         return _video(found[0]), session if isinstance(session, str) else ""
 
-    def _result(self, verdict: VideoVerdict, session: str) -> dict[str, Any]:
+    def _result(self, app: str, verdict: VideoVerdict, session: str) -> dict[str, Any]:
         return {
             "score": double(verdict.score),
-            "thresholds": FALSE_REJECTS,
+            "thresholds": self._service.limits.of(app).false_rejects,
             # Nothing here listens to the sound: what was spoken stays empty.
             "code": {"create": self._sessions.code(session), "identify": ""},
             "pic_list": [
@@ -120,6 +119,12 @@ class VideoLiveness:
                 for face, jpeg in verdict.faces
             ],
         }
+
+
+def _app(request: Request, caller: str | None) -> str:
+    """While authorization is open the app need not be named: then the limits are the contract's."""
+    named = wire.parse_query(request.scope["query_string"]).get("appid") if caller is None else caller
+    return named if isinstance(named, str) else ""
 
 
 def _video(fields: Fields) -> bytes:

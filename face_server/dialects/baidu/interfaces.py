@@ -13,12 +13,11 @@ from zoneinfo import ZoneInfo
 
 from face_server.dialects.baidu import render, tables
 from face_server.dialects.baidu.guard import CALLER
-from face_server.dialects.baidu.tables import ALL, FIELD_WANTS
+from face_server.dialects.baidu.tables import ALL, FIELD_WANTS, Usual
 from face_server.dialects.params import Table, Values
 from face_server.dialects.wire import double
 from face_server.errors import NoMatch
 from face_server.faces.asks import Ask, Mode, Place, Query
-from face_server.faces.gates import FALSE_REJECTS
 from face_server.faces.service import FaceService
 from face_server.model import DEFAULT_APP, Want
 from face_server.settings import Settings
@@ -97,7 +96,8 @@ class Interfaces:
             for face, one in zip(faces, sent, strict=True)
         ]
         best = max(face["liveness"]["livemapscore"] for face in shown)
-        return {"face_liveness": best, "thresholds": FALSE_REJECTS, "face_list": shown}
+        rates = self._service.limits.of(app).false_rejects
+        return {"face_liveness": best, "thresholds": rates, "face_list": shown}
 
     async def match(self, app: str, sent: list[Values]) -> Result:
         first, second = (Ask(one["probe"], gates=one["gates"], dewater=_mesh(one)) for one in sent)
@@ -106,14 +106,14 @@ class Interfaces:
         return {"score": double(found.score), "face_list": tokens}
 
     async def identify(self, sent: Values) -> Result:
-        query = Query(sent["group_id_list"], sent["user_id"], sent["match_threshold"], sent["max_user_num"])
+        query = Query(sent["group_id_list"], sent["user_id"], self._threshold(sent), sent["max_user_num"])
         found = await self._service.search(sent["appid"], Ask(sent["probe"], gates=sent["gates"]), query)
         if not found.matches:
             raise NoMatch
         return {"face_token": found.face.token, "user_list": [render.user(match) for match in found.matches]}
 
     async def midentify(self, sent: Values) -> Result:
-        query = Query(sent["group_id_list"], None, sent["match_threshold"], sent["max_user_num"])
+        query = Query(sent["group_id_list"], None, self._threshold(sent), sent["max_user_num"])
         ask = Ask(sent["probe"], gates=sent["gates"], max_faces=sent["max_face_num"])
         found = await self._service.search_many(sent["appid"], ask, query)
         if not any(one.matches for one in found):
@@ -127,6 +127,11 @@ class Interfaces:
             for one in found
         ]
         return {"face_num": len(shown), "face_list": shown}
+
+    def _threshold(self, sent: Values) -> float:
+        named: float = sent["match_threshold"]
+        usual = self._service.limits.of(sent["appid"]).search if isinstance(named, Usual) else None
+        return named if usual is None else usual
 
     async def add(self, sent: Values) -> Result:
         return await self._enroll(sent, Mode.REPLACE if sent["action_type"] == "REPLACE" else Mode.APPEND)

@@ -62,6 +62,12 @@ class Proven(str):
     __slots__ = ()
 
 
+class Usual(float):
+    """The document's score where a request names none: an app may have its own."""
+
+    __slots__ = ()
+
+
 def _app(value: object) -> str:
     return str(value) if isinstance(value, Proven) else str(_group(value))
 
@@ -141,7 +147,7 @@ STATISTICS_GROUPS = Param(
 
 
 def _threshold(default: float) -> Param:
-    return Param("match_threshold", number(0, 100), 222030, default=default, blank=True)
+    return Param("match_threshold", number(0, 100), 222030, default=Usual(default), blank=True)
 
 
 def missing(name: str) -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from face_server.dialects.cloudwalk import checks, tables
 from face_server.dialects.cloudwalk.codes import EMPTY_GROUP, Codes, embedding, storing
@@ -55,7 +56,7 @@ class Groups:
 
 class Faces:
     def __init__(self, service: FaceService, settings: Settings) -> None:
-        self._people = service.people
+        self._people, self._limits = service.people, service.limits
         self._checks = settings.cloudwalk_checks
 
     def all(self) -> list[Interface]:
@@ -69,7 +70,7 @@ class Faces:
 
     async def create(self, app: str, sent: Values) -> Answer:
         twice = self._checks != "strict"
-        face_id = await self._people.add(app, self._ask(sent["probe"]), sent["groupId"], sent["tag"] or "", twice)
+        face_id = await self._people.add(app, self._ask(app, sent["probe"]), sent["groupId"], sent["tag"] or "", twice)
         return {"faceId": face_id}
 
     async def delete(self, app: str, sent: Values) -> Answer:
@@ -77,7 +78,7 @@ class Faces:
         return {}
 
     async def edit(self, app: str, sent: Values) -> Answer:
-        ask = self._ask(sent["probe"]) if sent["probe"] is not None else None
+        ask = self._ask(app, sent["probe"]) if sent["probe"] is not None else None
         await self._people.change(app, ask, sent["groupId"], sent["faceId"], sent["tag"])
         return {}
 
@@ -85,14 +86,14 @@ class Faces:
         person = await self._people.get(app, sent["groupId"], sent["faceId"])
         return {"total": 1, "rows": [{"faceId": person.face_id, "tag": person.info}]}
 
-    def _ask(self, probe: Probe) -> Ask:
+    def _ask(self, app: str, probe: Probe) -> Ask:
         """Of a picture that is to be registered, with what the operator demands of it."""
-        ask = largest(probe)
+        ask, limits = largest(probe), self._limits.of(app)
         match self._checks:
             case "quality":
-                return replace(ask, want=checks.QUALITY_WANTS, judge=checks.check_quality)
+                return replace(ask, want=checks.QUALITY_WANTS, judge=partial(checks.check_quality, limits))
             case "strict":
-                return replace(ask, want=checks.STRICT_WANTS, judge=checks.check_strictly, max_faces=2)
+                return replace(ask, want=checks.STRICT_WANTS, judge=partial(checks.check_strictly, limits), max_faces=2)
         return ask
 
 

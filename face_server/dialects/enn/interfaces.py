@@ -141,7 +141,8 @@ class Interfaces:
         app = values["app_id"]
         await self._must_know(app)
         ask = _ask(values["image"], Want.QUALITY, self._judging.best)
-        query = Query([GROUP], threshold=_hundred(self._settings.enn_recognise_score))
+        own = self._service.limits.of(app).search
+        query = Query([GROUP], threshold=_hundred(self._settings.enn_recognise_score) if own is None else own)
         try:
             matches = (await self._service.search(app, ask, query)).matches
         except GroupMissing:
@@ -158,7 +159,12 @@ class Interfaces:
             score = (await self._service.compare(NO_ONE, first, second)).score
         else:
             score = await self._compare_with_user(sent)
-        return {"result": score >= _hundred(self._settings.enn_compare_score), "score": _score(score)}
+        return {"result": score >= self._least(sent), "score": _score(score)}
+
+    def _least(self, sent: Sent) -> float:
+        """Of a comparison. Two pictures need no app; where one is named all the same, its own score holds."""
+        own = self._service.limits.of(_app_if_named(sent)).compare
+        return _hundred(self._settings.enn_compare_score) if own is None else own
 
     async def _compare_with_user(self, sent: Sent) -> float:
         if not sent.has("app_id") and not sent.has("user_id"):
@@ -191,6 +197,14 @@ class Interfaces:
             "face_probability": wire.double(face.probability),
             "landmark": [{"x": wire.double(x), "y": wire.double(y)} for x, y in face.points.tolist()],
         }
+
+
+def _app_if_named(sent: Sent) -> str:
+    """For interfaces that do without: there an app_id that is wrong is none."""
+    try:
+        return str(sent.values(("app_id",))["app_id"])
+    except Refusal:
+        return NO_ONE
 
 
 def _ask(image: bytes, want: Want, judge: Judge, most: int = 1) -> Ask:

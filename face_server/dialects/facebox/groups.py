@@ -7,9 +7,11 @@ from typing import Any
 
 from face_server.dialects.facebox import codes, render, tables, tokens
 from face_server.dialects.facebox.endpoint import FIRST_GROUP, Answer, Call, Interface
+from face_server.dialects.facebox.tables import Usual
 from face_server.dialects.params import Refusal
 from face_server.errors import FaceError, GroupDeleting
 from face_server.faces.album import Parting
+from face_server.faces.gates import Limits
 from face_server.faces.service import FaceService
 
 MOST = 64
@@ -18,13 +20,15 @@ TITLE, TYPE, SCORE = "facebox_name", "facebox_type", "facebox_score"
 _PARTINGS = {1: Parting.KEEP, 2: Parting.END, 3: Parting.EMPTY, 4: Parting.ERASE}
 
 
-def threshold(meta: Mapping[str, Any]) -> int:
-    return int(meta.get(SCORE, tables.SCORE))
+def threshold(meta: Mapping[str, Any], limits: Limits) -> float:
+    """The group's own score, else the app's, else the document's."""
+    usual = tables.SCORE if limits.search is None else limits.search
+    return float(meta.get(SCORE, usual))
 
 
 class Groups:
     def __init__(self, service: FaceService) -> None:
-        self._album = service.album
+        self._album, self._limits = service.album, service.limits
 
     def all(self) -> list[Interface]:
         groups, one = "/api/faceGroups", "/api/faceGroups/{groupId}"
@@ -41,12 +45,13 @@ class Groups:
 
     async def listed(self, call: Call) -> Answer:
         found = sorted(await self._album.groups(call.app), key=lambda one: one[0].name != FIRST_GROUP)
+        limits = self._limits.of(call.app)
         return {
             "faceGroupList": [
                 {
                     "groupId": group.name,
                     "groupType": group.meta.get(TYPE, ""),
-                    "groupScore": threshold(group.meta),
+                    "groupScore": round(threshold(group.meta, limits)),
                     "groupName": group.meta.get(TITLE, ""),
                     "groupFaces": faces,
                 }
@@ -84,7 +89,8 @@ class Groups:
 
 
 def _meta(sent: Mapping[str, Any]) -> dict[str, Any]:
-    given = {TITLE: sent["groupName"], TYPE: sent["groupType"], SCORE: sent["groupScore"]}
+    score = sent["groupScore"]
+    given = {TITLE: sent["groupName"], TYPE: sent["groupType"], SCORE: None if isinstance(score, Usual) else score}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -39,10 +39,10 @@ class Recognition:
         return {"compareScore": wire.double(score), **detections}
 
     async def search(self, call: Call) -> Answer:
-        sent, ask = call.sent, _ask(call, "image")
+        sent, ask, limits = call.sent, _ask(call, "image"), self._service.limits.of(call.app)
         try:
             face, found = await self._album.search(
-                call.app, ask, sent["group"], lambda group: groups.threshold(group.meta), sent["topN"]
+                call.app, ask, sent["group"], lambda group: groups.threshold(group.meta, limits), sent["topN"]
             )
         except PictureError as error:
             raise _named(error, "image") from None

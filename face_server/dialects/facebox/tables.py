@@ -16,6 +16,12 @@ PAGE, SCORE = 100, 80
 _INT64 = 2**63 - 1
 
 
+class Usual(int):
+    """The document's score for a group that is made without one: an app may have its own."""
+
+    __slots__ = ()
+
+
 def _picture(value: object) -> bytes:
     if not isinstance(value, str | JsonText | FormText | LongText):
         raise Wrong
@@ -88,7 +94,7 @@ GROUP_CREATE = _table(
     _GROUP_ID,
     _text("groupType", 128, ""),
     _text("groupName", 128, settle=_named),
-    _param("groupScore", integer(0, 100), SCORE),
+    _param("groupScore", integer(0, 100), Usual(SCORE)),
 )
 GROUP_UPDATE = _table(
     _GROUP_ID, _text("groupType", 128), _text("groupName", 128), _param("groupScore", integer(0, 100))

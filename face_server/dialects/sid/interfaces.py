@@ -15,7 +15,6 @@ from face_server.dialects.sid.quality import WANTS, quality_scores, unknown_scor
 from face_server.dialects.texts import NotBase64, Text, decode_base64
 from face_server.errors import FaceMissing, GroupMissing, ModelMissing, PictureGone, TokenUnknown, UserMissing
 from face_server.faces.asks import Ask, Mode, Place, Query
-from face_server.faces.gates import LIVENESS
 from face_server.faces.service import FaceService
 from face_server.model import Face, Level, Picture, Probe, Token, Want
 from face_server.settings import Settings
@@ -82,7 +81,8 @@ class Interfaces:
         (face,) = await self._service.liveness(app, [_ask(_picture(sent["param"]))])
         if face.liveness is None:
             raise ModelMissing("liveness")
-        verdict = PASSED if face.liveness >= LIVENESS[Level.NORMAL] else ATTACK
+        least = self._service.limits.of(app).liveness[Level.NORMAL]
+        verdict = PASSED if face.liveness >= least else ATTACK
         if verdict != PASSED and self._strict:
             raise Refusal(codes.NOT_LIVE)
         took = round((time.perf_counter() - started) * 1000)
