@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn, track
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from face_server.errors import FaceError
+from face_server.packs import CARD, Origin, Packs, Told, gives, measured_rates, size
 from face_server.settings import load_settings
-from face_server.vision import install as installing
 from face_server.vision import manifest
-from face_server.vision.fetch import FromNetwork
-from face_server.vision.packs import BUILTIN, Pack, PackError, defined, find_pack, models_home
-
-if TYPE_CHECKING:
-    from face_server.vision.calibration import Measured
-
-CARD = "MODEL_CARD.md"
+from face_server.vision.packs import BUILTIN, Pack
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Packs of models: list, install, verify, info, calibrate."
@@ -42,7 +44,7 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 @app.command("list")
 def list_packs(models_dir: ModelsDir = None, as_json: Json = False) -> None:
     """Packs that are installed, and packs that can be."""
-    rows = list(_overview(_models_dir(models_dir)))
+    rows = list(_packs(models_dir).overview())
     if as_json:
         _print_json(rows)
         return
@@ -59,7 +61,7 @@ def list_packs(models_dir: ModelsDir = None, as_json: Json = False) -> None:
 def info(name: PackName = BUILTIN, models_dir: ModelsDir = None, as_json: Json = False) -> None:
     """Roles, files, licences and measured accuracy of an installed pack."""
     with _errors():
-        pack = find_pack(name, _models_dir(models_dir))
+        pack = _packs(models_dir).find(name)
         facts = _facts(pack)
     if as_json:
         _print_json(facts)
@@ -85,15 +87,9 @@ def info(name: PackName = BUILTIN, models_dir: ModelsDir = None, as_json: Json =
 @app.command()
 def verify(name: PackName = "", models_dir: ModelsDir = None, as_json: Json = False) -> None:
     """Hash every file of one pack, or of all that are installed."""
-    folder = _models_dir(models_dir)
-    names = [name] if name else [row["name"] for row in _overview(folder) if row["state"] != "available"]
-    report: dict[str, list[dict[str, str]]] = {}
-    for each in names:
-        try:
-            problems = [{"file": found.file, "problem": found.text} for found in find_pack(each, folder).verify()]
-        except PackError as error:
-            problems = [{"file": "", "problem": str(error)}]
-        report[each] = problems
+    packs = _packs(models_dir)
+    names = [name] if name else [row["name"] for row in packs.overview() if row["state"] != "available"]
+    report = {each: [{"file": one.file, "problem": one.text} for one in packs.verify(each)] for each in names}
     if as_json:
         _print_json(report)
     else:
@@ -118,20 +114,16 @@ def install(
 ) -> None:
     """Fetch a pack from its authors (or a folder, an archive, a mirror), check it and make it ready."""
     with _errors():
-        definition = _definition(name)
+        packs = _packs(models_dir)
+        definition = packs.definition(name)
         _say(definition.licence_text())
         if not accept_license and not _accepted():
             err.print("The licence was not accepted: nothing was installed.")
             raise typer.Exit(2)
-        folder = _models_dir(models_dir)
-        if from_folder:
-            pack = installing.install(definition, installing.FromFolder(from_folder), folder)
-        elif zip_file:
-            pack = installing.install(definition, installing.FromZip(zip_file), folder)
-        else:
-            pack = _install_from_network(definition, mirror, folder)
+        with _downloads() as told:
+            pack = packs.install(definition, Origin(from_folder, zip_file, mirror), told)
     _say(f"Installed {pack.name} in {pack.folder}. Start with FACE_PACK={pack.name} to use it.")
-    if "embed" in pack.roles and not _measured_rates(pack):
+    if "embed" in pack.roles and not measured_rates(pack):
         _say(f"Its score table is not measured; make one with `face-server models calibrate {pack.name}`.")
     for file, digest in pack.files().items():
         _say(f"  {digest}  {file.name}")
@@ -140,7 +132,9 @@ def install(
 @app.command()
 def calibrate(
     name: Annotated[str, typer.Argument(help="a pack's name, or the path of its folder")],
-    pictures: Annotated[Path | None, typer.Option("--pictures", help="a folder with one folder per person")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="a folder with one folder per person, or a zip of one")
+    ] = None,
     pairs: Annotated[Path | None, typer.Option("--pairs", help="CSV rows: picture, picture, 1 for one person")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="measure, write nothing")] = False,
     models_dir: ModelsDir = None,
@@ -148,94 +142,48 @@ def calibrate(
 ) -> None:
     """Make the table from cosine to score: 80 is a false accept rate of 1e-4 on these pictures."""
     with _errors():
-        if (pictures is None) == (pairs is None):
-            raise PackError("name either --pictures or --pairs")
-        pack = find_pack(name, _models_dir(models_dir))
-        measured = _measured(pack, pictures, pairs)
-        if not dry_run:
-            table = manifest.read(pack.folder / manifest.NAME)
-            table["roles"]["embed"]["calibration"] = measured.table()
-            manifest.write(pack.folder / manifest.NAME, table)
+        packs = _packs(models_dir)
+        with _reading() as told:
+            measured, faceless = packs.calibrate(name, pictures, pairs, told, write=not dry_run)
+        if faceless:
+            err.print(f"{faceless} pictures show no face and are left out")
     if as_json:
         _print_json(measured.table())
         return
     _say(f"{measured.genuine:,} pairs of one person, {measured.impostor:,} of two")
     for point in measured.points:
         _say(f"FAR {point.rate:g}: cosine {point.cosine:.3f}, score {point.score:g}, TAR {point.recall:.3f}")
-    _say("nothing written" if dry_run else f"written to {pack.folder / manifest.NAME}")
+    _say("nothing written" if dry_run else f"written to {packs.find(name).folder / manifest.NAME}")
 
 
-def _measured(pack: Pack, pictures: Path | None, pairs: Path | None) -> Measured:
-    # Calibration runs models; the other commands do not, and the server's start should not pay for it either.
-    import numpy as np
-
-    from face_server.vision import calibration
-
-    embed = calibration.embedder(pack)
-    people = calibration.people_in(pictures) if pictures else {}
-    listed = calibration.pairs_in(pairs) if pairs else []
-    wanted = sorted(people or {path for pair in listed for path in pair[:2]})
-    found = {
-        path: vector for path in track(wanted, "Reading faces", console=err) if (vector := embed(path)) is not None
-    }
-    if len(found) < len(wanted):
-        err.print(f"{len(wanted) - len(found)} of {len(wanted)} pictures show no face and are left out")
-    if listed:
-        return calibration.measure(*calibration.listed(found, listed))
-    if not found:
-        raise PackError(f"no face in any picture below {pictures}")
-    vectors = np.stack(list(found.values()))
-    return calibration.measure(*calibration.each_with_each(vectors, [people[path] for path in found]))
-
-
-def _install_from_network(definition: installing.Definition, mirror: str, folder: Path) -> Pack:
+@contextmanager
+def _downloads() -> Iterator[Told]:
+    """A bar for each file that comes from the network."""
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err) as bars:
-
-        def bar(name: str) -> Callable[[int, int], None]:
-            task = bars.add_task(name, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total or None)
-
-        network = FromNetwork(folder / ".downloads" / definition.name, mirror, bar)
-        source: installing.Source = network
-        if definition.archive:
-            source = installing.FromZip(network.download(definition.archive))
-        pack = installing.install(definition, source, folder)
-    network.clear()
-    return pack
+        yield _bars(bars)
 
 
-def _definition(name: str) -> installing.Definition:
-    path = defined(name) or Path(name)
-    if not path.is_file():
-        known = ", ".join(path.stem for path in sorted(models_home("packs").glob("*.toml")))
-        raise PackError(f"{name!r} is not a pack that can be installed; known are {known}")
-    return installing.Definition.load(path)
+@contextmanager
+def _reading() -> Iterator[Told]:
+    with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), console=err) as bars:
+        yield _bars(bars)
+
+
+def _bars(bars: Progress) -> Told:
+    tasks: dict[str, TaskID] = {}
+
+    def told(name: str, done: int, total: int) -> None:
+        if name not in tasks:
+            tasks[name] = bars.add_task(name, total=None)
+        bars.update(tasks[name], completed=done, total=total or None)
+
+    return told
 
 
 def _accepted() -> bool:
     """Asks a person; a script has to say --accept-license."""
     return sys.stdin.isatty() and typer.confirm("Do you accept this licence?", default=False, err=True)
-
-
-def _overview(models_dir: Path) -> Iterator[dict[str, Any]]:
-    """A row for each pack: those that come with the product, those installed, those that can be."""
-    seen = set()
-    for folder in (models_home(BUILTIN), *sorted(path for path in models_dir.glob("[!.]*") if path.is_dir())):
-        if not (folder / manifest.NAME).exists():
-            continue
-        seen.add(folder.name)
-        try:
-            pack = Pack.load(folder)
-        except PackError as error:
-            yield {"name": folder.name, "state": "broken", "licence": "", "bytes": 0, "problem": str(error)}
-        else:
-            state = "built in" if folder == models_home(BUILTIN) else "installed"
-            yield {"name": folder.name, "state": state, "licence": pack.licence, "bytes": _bytes(pack)}
-    for path in sorted(models_home("packs").glob("*.toml")):
-        if path.stem not in seen:
-            it = installing.Definition.load(path)
-            yield {"name": it.name, "state": "available", "licence": it.licence, "bytes": it.download_bytes}
 
 
 def _facts(pack: Pack) -> dict[str, Any]:
@@ -247,10 +195,10 @@ def _facts(pack: Pack) -> dict[str, Any]:
         "notice": pack.notice,
         "folder": str(pack.folder),
         "embedding_id": pack.embedding_id,
-        "bytes": _bytes(pack),
-        "gives": _gives(pack),
+        "bytes": size(pack),
+        "gives": gives(pack),
         "card": str(card) if (card := pack.folder / CARD).exists() else "",
-        "far": [list(pair) for pair in _measured_rates(pack)],
+        "far": [list(pair) for pair in measured_rates(pack)],
         "roles": {
             role.name: {
                 "adapter": role.adapter,
@@ -264,26 +212,9 @@ def _facts(pack: Pack) -> dict[str, Any]:
     }
 
 
-def _gives(pack: Pack) -> list[str]:
-    """What requests can ask of it. Its models know, so they are opened."""
-    from face_server.vision import offline
-
-    return [want.name.lower() for want in offline.analyzer(pack).capabilities if want.name]
-
-
-def _measured_rates(pack: Pack) -> tuple[tuple[float, float], ...]:
-    """False accept rates of the embedder, each with its threshold."""
-    embed = pack.roles.get("embed")
-    return embed.calibration.far if embed and embed.calibration else ()
-
-
-def _bytes(pack: Pack) -> int:
-    return sum(file.stat().st_size for file in pack.files())
-
-
-def _models_dir(given: Path | None) -> Path:
+def _packs(models_dir: Path | None) -> Packs:
     settings = load_settings()
-    return given or settings.models_dir or settings.data_dir / "models"
+    return Packs(models_dir or settings.models_dir or settings.data_dir / "models")
 
 
 def _size(count: int) -> str:

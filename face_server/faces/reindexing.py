@@ -75,7 +75,7 @@ class Reindexing:
         if Want.EMBEDDING not in self._vision.info.capabilities:
             raise ModelMissing("embed")
         homes = [(app, home) for app in apps for home in await self._groups(app, group)]
-        told.total = sum((await self._store.count_faces([home], self._model))[home.id] for _, home in homes)
+        told.total = sum((await self._store.count_faces([home for _, home in homes], self._model)).values())
         renewed = 0
         with _in_background():
             for app in dict.fromkeys(app for app, _ in homes):
