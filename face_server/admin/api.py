@@ -21,6 +21,7 @@ from face_server.admin.history import History
 from face_server.admin.jobs import UNDO_SECONDS, Jobs
 from face_server.admin.keys import Keys
 from face_server.admin.library import Library
+from face_server.admin.limits import Limits
 from face_server.admin.look import Analyze, Looking
 from face_server.admin.replaying import Replaying
 from face_server.admin.roles import Role
@@ -95,7 +96,7 @@ class Admin:
         self._about = Telling(service, settings, deployment.pack, deployment.device, deployment.dialects, undo_seconds)
         self._figures = Figures(deployment.sources)
         self._keys = Keys(Apps(store, deployment.blobs, settings.data_dir, settings.redis), store.access)
-        self._shown = SettingsShown(settings)
+        self._shown, self._limits = SettingsShown(settings), Limits(service.limits)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[list[BaseRoute]]:
@@ -158,6 +159,9 @@ class Admin:
         self._add(api, "GET", "/server/errors", figures.errors, Rule("errors"))
         self._add(api, "GET", "/server/stories/{log_id}", figures.story, Rule("story"))
         self._add(api, "GET", "/settings", self._shown.listed, Rule("settings"))
+        self._add(api, "GET", "/gates", self._limits.get, Rule("gates"))
+        self._add(api, "PUT", "/gates", self._limits.put, _change("set_gates", Role.ADMIN))
+        self._add(api, "DELETE", "/gates", self._limits.reset, _change("reset_gates", Role.ADMIN))
         self._add(api, "GET", "/keys", keys.listed, Rule("keys", Role.ADMIN))
         self._add(api, "POST", "/keys", keys.create, _change("create_key", Role.ADMIN), 201)
         self._add(api, "POST", "/keys/rotate", keys.rotate, _change("rotate_key", Role.ADMIN))

@@ -30,7 +30,7 @@ SMALL = 64 << 10  # bytes of a body without a picture
 BEGUN, OK = "begun", "ok"
 NOBODY = Who("", Role.VIEWER, "")
 # What of a request names the things it changes. Never a password, a picture or what is written about a person.
-_TARGETS = ("app", "group", "user", "source", "target", "face_id", "kind", "key", "mode", "name", "job_id")
+_TARGETS = ("app", "group", "user", "source", "target", "face_id", "kind", "key", "mode", "name", "job_id", "own")
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",

@@ -6,6 +6,7 @@ A deletion waits ten seconds before it begins and can be taken back until then.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from starlette.requests import Request
 
 from face_server.admin.failures import Refusal, missing, refusal
 from face_server.admin.gate import who_asks
+from face_server.admin.limits import Proposal, accepted
 from face_server.admin.paging import LIMIT, Cursor, Id, Limit, Page, number_after, page
 from face_server.admin.roles import Who
 from face_server.errors import FaceError
@@ -77,7 +79,8 @@ class Job(BaseModel):
 class NewJob(BaseModel):
     kind: Literal["duplicates", "doubtful", "gates"]
     app: Annotated[str, Field(min_length=1, max_length=128)]
-    group: Annotated[str, Field(min_length=1, max_length=128)]
+    group: Annotated[str | None, Field(min_length=1, max_length=128)] = None  # gates: all of the app
+    own: Proposal | None = None  # gates: limits that are tried beside those that the app has
     # Below it every hundredth pair of strangers is alike, and that is no finding.
     score: Annotated[float, Field(ge=60, le=100)] = 90
 
@@ -168,9 +171,15 @@ class Jobs:
 
     async def add(self, request: Request, new: NewJob) -> Job:
         """Looks through a group: for faces that need a second look, or for what the gates would have refused."""
-        what = {"app": new.app, "group": new.group}
+        what = {"app": new.app}
+        if new.group is not None:
+            what["group"] = new.group
+        elif new.kind != "gates":
+            raise Refusal(400, "bad_parameter", "group: a group is expected.", "group")
         if new.kind == "duplicates":
             what["score"] = f"{new.score:g}"
+        if new.own is not None:
+            what["own"] = json.dumps(accepted(new.own))
         return await self._add(new.kind, what, 0.0, who_asks(request))
 
     async def listed(

@@ -17,6 +17,8 @@ from rich.table import Table
 
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps, BadName, Issued
+from face_server.faces.gates import CONTRACT
+from face_server.faces.limits import RANGES, limits_of, named
 from face_server.settings import load_settings
 from face_server.store.access import AppCount, AppHasCredential, AppMissing, Credential
 from face_server.store.blobs import Blobs
@@ -24,6 +26,7 @@ from face_server.store.store import Store
 
 T = TypeVar("T")
 HOUR = 3600
+TAKEN_BACK = "contract"
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Apps with their keys and secrets: create, list, rotate, delete."
@@ -91,6 +94,48 @@ def retention(
         _print_json({"app": name, "retention_days": found})
     else:
         out.print(f"the faces of {name} " + (f"end after {found} days" if found else "stay for ever"))
+
+
+@app.command()
+def gates(
+    name: Name,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="LEVEL.LIMIT=NUMBER, as normal.blur=0.5; NAME=contract takes one back", metavar="TEXT"
+        ),
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="take back all that was set before")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Tell, or say, what the levels of the gates ask for in an app, and its scores. Running servers follow at once."""
+    changes = dict(_change(text) for text in settings or [])
+    own = _run(data_dir, lambda apps: apps.limits(name, changes, reset))
+    usual, values = named(CONTRACT), named(limits_of(own))
+    if as_json:
+        _print_json({"app": name, "limits": values, "own": own})
+        return
+    table = Table("limit", "in this app", "contract", box=None)
+    for limit, value in values.items():
+        table.add_row(
+            limit, _number(value), _number(usual[limit]) if limit in own else "", style="bold" * (limit in own)
+        )
+    out.print(table)
+
+
+def _change(text: str) -> tuple[str, float | None]:
+    name, _, value = text.partition("=")
+    if name not in RANGES:
+        _fail(f"{text!r}: no limit is called {name!r}; there are {', '.join(RANGES)}")
+    try:
+        return name, None if value == TAKEN_BACK else float(value)
+    except ValueError:
+        _fail(f"{text!r}: a name and a number are expected, as normal.blur=0.5")
+
+
+def _number(value: float | None) -> str:
+    return "each vendor's" if value is None else f"{value:g}"
 
 
 @app.command()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from face_server.faces.access import Hasher, new_pair
+from face_server.faces.limits import Own, checked
 from face_server.store.access import AccessRows, AppCount, Credential
 from face_server.store.blobs import Blobs
 from face_server.store.scrubbing import settle
@@ -67,6 +69,17 @@ class Apps:
         if days is not None:
             await self._rows.set_retention(name, days)
         return await self._rows.retention(name)
+
+    async def limits(self, name: str, changes: Mapping[str, float | None] | None = None, reset: bool = False) -> Own:
+        """What was set for it, from now on with these changes: None takes one back, `reset` all from before."""
+
+        def changed(standing: Own) -> Own:
+            wanted = {**({} if reset else standing), **(changes or {})}
+            return checked({name: value for name, value in wanted.items() if value is not None})
+
+        if reset or changes:
+            return await self._store.limits.change(name, changed)
+        return await self._store.limits.of(name)
 
     async def delete(self, name: str) -> None:
         """Nobody may come in from now on; when this returns, nothing of the app is left."""
