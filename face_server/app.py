@@ -26,7 +26,7 @@ from face_server.faces.access import Access
 from face_server.faces.limits import AppLimits
 from face_server.faces.service import FaceService
 from face_server.housekeeping import kept_in_order
-from face_server.index.card import shortlists_for
+from face_server.index.choice import choose
 from face_server.index.gallery import Hit
 from face_server.index.protocol import Shelf
 from face_server.index.registry import Registry
@@ -171,11 +171,13 @@ class Parts:
                 settings.milvus_index,
                 settings.milvus_partitions,
             )
+        chosen = choose(settings.gallery_engine, self.device, info.dimensions, settings.gallery_card_mb)
+        log.info("galleries", extra={"engine": chosen.engine, "reason": chosen.why})
         return Snapshots(
-            self.settings.data_dir / "galleries",
+            settings.data_dir / "galleries",
             info.embedding_id,
             info.dimensions,
-            shortlists_for(self.device, info.dimensions, self.settings.gallery_card_mb),
+            chosen.shortlists,
             GallerySeals(self.sealer),
         )
 

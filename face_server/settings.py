@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     queue_mb: int = Field(default=256, ge=1)  # pictures waiting, in megabytes
     gallery_mb: int = Field(default=0, ge=0)  # galleries in memory; 0: half of what the machine or the container has
     gallery_card_mb: int = Field(default=4096, ge=0)  # galleries on a GPU; what does not fit is searched by the CPU
+    gallery_engine: Literal["auto", "graph", "faiss", "cpu"] = "auto"  # what searches large galleries
     index: Literal["local", "milvus"] = "local"  # where galleries are
     milvus_url: str = ""  # http://host:19530, or a file *.db for Milvus Lite
     milvus_token: SecretStr = SecretStr("")  # user:password, or a token

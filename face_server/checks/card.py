@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from face_server.checks import driver as nvidia
-from face_server.checks.driver import Driver
 from face_server.checks.finding import Finding, note, ok, wrong
+from face_server.engine import driver as nvidia
+from face_server.engine.driver import Driver
 from face_server.engine.fatbinary import Code, of_library
 
 LAST_CUDNN_FOR_OLD_CARDS = (9, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from face_server.checks import card, host, models, stores
+from face_server.checks import card, host, models, search, stores
 from face_server.checks.finding import Finding, ok, wrong
 from face_server.settings import Settings
 
@@ -25,6 +25,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield from _asked("driver", lambda: card.findings(device))
     folder = settings.models_dir or settings.data_dir / "models"
     yield from _asked("models", lambda: models.findings(settings.pack, folder, device))
+    yield from _asked("search", lambda: search.findings(settings))
 
 
 def _asked(what: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:

@@ -3,7 +3,6 @@ in full precision, so answers are those of any other gallery."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,21 +14,22 @@ from numpy.typing import NDArray
 from face_server.engine.session import open_session
 from face_server.index.codes import CodesForLarge
 from face_server.index.protocol import Ids, Vectors
-from face_server.index.shortlist import Shortlist, Shortlists
+from face_server.index.shortlist import Place, Shortlist
+from face_server.index.together import Together
 
 if TYPE_CHECKING:  # who has no card need not load it
     import onnxruntime
-
-log = logging.getLogger(__name__)
 
 LARGE = 4096  # faces: below that the way to the card takes longer than the search
 BLOCK = 65_536  # rows
 MB = 2**20
 
-_FIRST = 1024  # rows of a gallery's first block, which doubles until it is full
 _LEAST = 64  # rows that are always asked for: half precision may swap the nearest ones
 _MOST = 4096
+_FIRST = _MOST  # rows of a gallery's first block, which doubles until it is full
+_QUERIES = 64  # of one run
 _AT_ONCE = 256  # blocks of one run
+_SCORES = 2**24  # that the blocks of one run keep: 160 MB
 _DEAD = np.float16(-60_000)
 
 
@@ -42,10 +42,10 @@ class Block:
 class Device:
     """The graphs and the blocks of one card. `cpu` works as well, slowly: what is true there is true on a card."""
 
-    def __init__(self, device: str, dimensions: int, megabytes: int) -> None:
+    def __init__(self, device: str, dimensions: int, megabytes: int, length: int = BLOCK) -> None:
         from face_server.index.graph import finding, writing
 
-        self.dimensions = dimensions
+        self.dimensions, self.length = dimensions, length
         self._finding = finding
         self._device = device
         self._name, _, number = device.partition(":")
@@ -54,7 +54,8 @@ class Device:
         self._write = open_session(writing(dimensions), device)
         self._finders: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
-        self._nothing = self.empty_block(1)
+        self._nothing = self.empty_block(min(_FIRST, length))
+        self._together: Together[Block] = Together(self._find, _QUERIES)
         self.cards: WeakSet[Card] = WeakSet()
 
     def value(self, array: NDArray[np.generic]) -> onnxruntime.OrtValue:
@@ -94,21 +95,36 @@ class Device:
         binding.synchronize_outputs()
 
     def find(self, blocks: Sequence[Block], queries: Vectors, wanted: int) -> list[Ids]:
-        """For each query the numbers of the best rows: BLOCK * the block's place + the row's."""
-        k = min(max(wanted, _LEAST), _MOST)
-        found: list[list[Ids]] = [[] for _ in queries]
+        """For each query the numbers of the best rows: the blocks' length * the block's place + the row's."""
+        return self._together.find(blocks, queries, min(max(wanted, _LEAST), _MOST))
+
+    def _find(self, blocks: Sequence[Block], queries: Vectors, k: int) -> list[Ids]:
+        most = max(1, _SCORES // (k * min(len(blocks), _AT_ONCE)))
+        found: list[Ids] = []
+        for start in range(0, len(queries), most):
+            found += self._best(blocks, queries[start : start + most], k)
+        return found
+
+    def _best(self, blocks: Sequence[Block], queries: Vectors, k: int) -> list[Ids]:
+        runs = []
         for first in range(0, len(blocks), _AT_ONCE):
             numbers, scores = self._run(blocks[first : first + _AT_ONCE], queries, k)
-            for mine, row, score in zip(found, numbers, scores, strict=True):
-                mine.append(row[score > _DEAD / 2] + first * BLOCK)
-        return [np.concatenate(parts) if parts else np.empty(0, np.int64) for parts in found]
+            runs.append((numbers + first * self.length, scores))
+        numbers = np.concatenate([part for part, _ in runs], axis=1)
+        scores = np.concatenate([part for _, part in runs], axis=1)
+        if len(runs) > 1:
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            numbers, scores = np.take_along_axis(numbers, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        return [row[score > _DEAD / 2] for row, score in zip(numbers, scores, strict=True)]
 
     def _run(self, blocks: Sequence[Block], queries: Vectors, k: int) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
-        size = 1 << (len(blocks) - 1).bit_length()  # a graph for each power of two; a block of nothing costs nothing
+        size = 1 << (len(blocks) - 1).bit_length()  # a graph for each power of two; a block of nothing costs little
+        each = min(k, self.length)
         session = self._finder(size)
         binding = session.io_binding()
         binding.bind_ortvalue_input("queries", self.value(queries.astype(np.float16)))
-        binding.bind_cpu_input("k", np.array([k], np.int64))
+        for name, number in (("each", each), ("k", min(k, each * size))):
+            binding.bind_cpu_input(name, np.array([number], np.int64))
         for n, block in enumerate([*blocks, *[self._nothing] * (size - len(blocks))]):
             binding.bind_ortvalue_input(f"rows{n}", block.rows)
             binding.bind_ortvalue_input(f"bias{n}", block.bias)
@@ -121,20 +137,11 @@ class Device:
     def _finder(self, blocks: int) -> onnxruntime.InferenceSession:
         with self._lock:
             if blocks not in self._finders:
-                self._finders[blocks] = open_session(self._finding(blocks, self.dimensions, BLOCK), self._device)
+                self._finders[blocks] = open_session(self._finding(blocks, self.dimensions, self.length), self._device)
             return self._finders[blocks]
 
-    def prove(self) -> None:
-        """A search whose answer is known: who cannot do it must not do any."""
-        rng = np.random.default_rng(1)
-        rows = rng.standard_normal((3000, self.dimensions)).astype(np.float32)
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        card = Card(self, _FIRST)
-        card.fill(np.arange(3000), rows)
-        card.remove(7)
-        (found,) = card.find(rows[8][None], 3000)
-        if set(found.tolist()) != set(range(3000)) - {7} or found[0] != 8:
-            raise RuntimeError("this card does not search right")
+    def shortlist(self, faces: int) -> Card:
+        return Card(self, faces)
 
 
 class Card:
@@ -142,8 +149,8 @@ class Card:
 
     def __init__(self, device: Device, faces: int) -> None:
         self.device = device
-        first = max(_FIRST, min(BLOCK, 1 << (faces - 1).bit_length()))
-        self.blocks = [device.empty_block(first)]
+        self._length = device.length
+        self.blocks = [device.empty_block(min(max(_FIRST, 1 << faces.bit_length()), self._length))]
         device.cards.add(self)
 
     @property
@@ -162,7 +169,7 @@ class Card:
         self.remove(source)
 
     def remove(self, slot: int) -> None:
-        number, place = divmod(slot, BLOCK)
+        number, place = divmod(slot, self._length)
         if number < len(self.blocks) and place < self.blocks[number].capacity:
             nothing = np.zeros((1, self.device.dimensions), np.float32)
             self.device.write(self.blocks[number], np.array([place]), nothing, alive=False)
@@ -171,20 +178,20 @@ class Card:
         if not len(slots):
             return
         self._make_room(int(slots.max()))
-        for number in np.unique(slots // BLOCK).tolist():
-            here = slots // BLOCK == number
-            self.device.write(self.blocks[number], slots[here] % BLOCK, vectors[here], alive=True)
+        for number in np.unique(slots // self._length).tolist():
+            here = slots // self._length == number
+            self.device.write(self.blocks[number], slots[here] % self._length, vectors[here], alive=True)
 
     def _make_room(self, slot: int) -> None:
         """A new block leaves those before it alone; only the first one of a gallery begins small and grows."""
-        number, place = divmod(slot, BLOCK)
+        number, place = divmod(slot, self._length)
         first = self.blocks[0]
         if number or place >= first.capacity:
-            room = BLOCK if number else min(BLOCK, 1 << place.bit_length())
+            room = self._length if number else min(self._length, 1 << place.bit_length())
             if room > first.capacity:
                 self.blocks[0] = self.device.longer(first, room)
         while number >= len(self.blocks):
-            self.blocks.append(self.device.empty_block(BLOCK))
+            self.blocks.append(self.device.empty_block(self._length))
 
     def find(self, queries: Vectors, wanted: int) -> list[Ids]:
         return self.device.find(self.blocks, queries, wanted)
@@ -202,30 +209,17 @@ class Card:
 class CardForLarge:
     """On the card while it has room; two stages in this process beyond that."""
 
-    def __init__(self, device: Device, large: int = LARGE) -> None:
-        self._device = device
+    def __init__(self, place: Place, large: int = LARGE) -> None:
+        self._place = place
         self._large = large
         self._codes = CodesForLarge()
 
     def wanted(self, faces: int) -> bool:
-        return (faces >= self._large and self._device.has_room(faces)) or self._codes.wanted(faces)
+        return (faces >= self._large and self._place.has_room(faces)) or self._codes.wanted(faces)
 
     def make(self, faces: int, sample: Vectors) -> Shortlist:
-        return Card(self._device, faces) if self._device.has_room(faces) else self._codes.make(faces, sample)
+        return self._place.shortlist(faces) if self._place.has_room(faces) else self._codes.make(faces, sample)
 
     def unpack(self, packed: bytes, dimensions: int) -> Shortlist | None:
         """Codes of a server without a card: rows go there instead."""
         return None
-
-
-def shortlists_for(device: str, dimensions: int, megabytes: int) -> Shortlists:
-    """Large galleries live beside the models, if the card proves that it can search them."""
-    if not device.startswith("cuda"):
-        return CodesForLarge()
-    try:
-        card = Device(device, dimensions, megabytes)
-        card.prove()
-    except Exception:
-        log.exception("galleries stay on the CPU: %s cannot search them", device)
-        return CodesForLarge()
-    return CardForLarge(card)

@@ -15,25 +15,22 @@ _HALF, _LONG = TensorProto.FLOAT16, TensorProto.INT64
 
 def finding(blocks: int, dimensions: int, length: int) -> bytes:
     """From queries and so many blocks to the k best rows of each query. Row n of block b has the number length * b + n.
-    The bias of a row is 0, or so low that the row is never among the best."""
-    inputs = [_value("queries", _HALF, ["queries", dimensions]), _value("k", _LONG, [1])]
+    The bias of a row is 0, or so low that the row is never among the best. `each` is how many rows are kept of a block,
+    which no block is shorter than: so nothing of the graph has to be computed beside the card."""
+    inputs = [_value("queries", _HALF, ["queries", dimensions]), _value("each", _LONG, [1]), _value("k", _LONG, [1])]
     nodes, constants = [], []
     for n in range(blocks):
         inputs += [_value(f"rows{n}", _HALF, [f"rows_of{n}", dimensions]), _value(f"bias{n}", _HALF, [f"rows_of{n}"])]
         constants.append(helper.make_tensor(f"base{n}", _LONG, [1], [n * length]))
         nodes += [
             helper.make_node("Gemm", ["queries", f"rows{n}", f"bias{n}"], [f"scores{n}"], transB=1),
-            helper.make_node("Shape", [f"bias{n}"], [f"have{n}"]),
-            helper.make_node("Min", ["k", f"have{n}"], [f"k{n}"]),
-            helper.make_node("TopK", [f"scores{n}", f"k{n}"], [f"best{n}", f"place{n}"], axis=1),
+            helper.make_node("TopK", [f"scores{n}", "each"], [f"best{n}", f"place{n}"], axis=1),
             helper.make_node("Add", [f"place{n}", f"base{n}"], [f"number{n}"]),
         ]
     nodes += [
         helper.make_node("Concat", [f"best{n}" for n in range(blocks)], ["all_best"], axis=1),
         helper.make_node("Concat", [f"number{n}" for n in range(blocks)], ["all_numbers"], axis=1),
-        helper.make_node("Shape", ["all_best"], ["have"], start=1, end=2),
-        helper.make_node("Min", ["k", "have"], ["last_k"]),
-        helper.make_node("TopK", ["all_best", "last_k"], ["scores", "at"], axis=1),
+        helper.make_node("TopK", ["all_best", "k"], ["scores", "at"], axis=1),
         helper.make_node("GatherElements", ["all_numbers", "at"], ["numbers"], axis=1),
     ]
     outputs = [_value("scores", _HALF, ["queries", "found"]), _value("numbers", _LONG, ["queries", "found"])]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from face_server.index.card import BLOCK, Card
+from face_server.index.card import Card
 from face_server.index.gallery import NEIGHBOURS, LocalGallery
 from face_server.index.protocol import Gallery, Hit, Vectors
 
@@ -54,8 +54,8 @@ def _in_one_run(galleries: Sequence[LocalGallery], queries: Vectors, limit: int)
         numbers = device.find(blocks, queries, wanted)
         found = []
         for place, gallery in enumerate(galleries):
-            first = int(np.searchsorted(owners, place)) * BLOCK
-            mine = [row[owners[row // BLOCK] == place] - first for row in numbers]
+            first = int(np.searchsorted(owners, place)) * device.length
+            mine = [row[owners[row // device.length] == place] - first for row in numbers]
             found.append(gallery.best_of(queries, mine, limit))
         users = [sum(len(hits[n]) for hits in found) for n in range(len(queries))]
         return found if min(users, default=0) >= limit else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from face_server.index.protocol import Ids, Vectors
 
 
@@ -48,3 +50,24 @@ class Shortlists(Protocol):
 
     def unpack(self, packed: bytes, dimensions: int) -> Shortlist | None:
         """What `packed` gave, or None to make another kind. ValueError for anything else."""
+
+
+class Place(Protocol):
+    """Memory beside this process's own that shortlists can be in."""
+
+    def has_room(self, faces: int) -> bool: ...
+
+    def shortlist(self, faces: int) -> Shortlist:
+        """An empty one."""
+
+
+def prove(shortlist: Shortlist, dimensions: int) -> None:
+    """A search whose answer is known: who cannot do it must not do any."""
+    rows = np.random.default_rng(1).standard_normal((1500, dimensions)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    shortlist.fill(np.arange(len(rows)), rows)
+    shortlist.remove(7)
+    nearest = [slot for slot in np.argsort(-rows @ rows[8])[:11].tolist() if slot != 7]
+    (few,), (every,) = shortlist.find(rows[8][None], 10), shortlist.find(rows[8][None], len(rows))
+    if not set(nearest[:10]) <= set(few.tolist()) or set(every.tolist()) != set(range(len(rows))) - {7}:
+        raise RuntimeError("it does not search right")

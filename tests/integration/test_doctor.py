@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from face_server.checks.card import Libraries, Wheel, with_card, without_card
-from face_server.checks.driver import Card, Driver
 from face_server.checks.finding import State
+from face_server.engine.driver import Card, Driver
 from face_server.engine.fatbinary import Code
 from scripts.load.server import ServerProcess
 from tests.postgres import Postgres
@@ -28,7 +28,7 @@ Findings = dict[str, dict[str, Any]]
 CLOSED = 9  # a port that nothing listens on
 EVERYTHING = {
     *("limits", "memory", "clock", "data folder", "disk", "database", "Redis"),
-    *("driver", "CUDA", "cuDNN", "card", "models", "provider"),
+    *("driver", "CUDA", "cuDNN", "card", "models", "provider", "search"),
 }
 
 
@@ -63,6 +63,7 @@ def test_beside_a_running_server_nothing_is_wrong(server: ServerProcess) -> None
     assert set(found) == EVERYTHING
     assert "faces" in found["database"]["said"]
     assert "CPUExecutionProvider" in found["provider"]["said"]
+    assert "two stages of Faiss on the CPU, no card is used" in found["search"]["said"]
 
 
 def test_words_for_people(tmp_path: Path) -> None:
@@ -74,6 +75,20 @@ def test_words_for_people(tmp_path: Path) -> None:
     assert "models       wrong  no pack in" in done.stdout
     assert "->  face-server models list" in done.stdout
     assert "1 wrong" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "state", "said"),
+    [
+        ({"GALLERY_ENGINE": "faiss"}, "wrong", "FACE_GALLERY_ENGINE is faiss, which cannot be used"),
+        ({"GALLERY_ENGINE": "cpu"}, "ok", "FACE_GALLERY_ENGINE says so"),
+        ({"INDEX": "milvus", "MILVUS_URL": "faces.db"}, "ok", "Milvus"),
+    ],
+)
+def test_which_engine_searches_and_why(tmp_path: Path, settings: dict[str, str], state: str, said: str) -> None:
+    _, found = ask(tmp_path, **settings)
+    assert found["search"]["state"] == state
+    assert said in found["search"]["said"]
 
 
 def cut(folder: Path) -> None:

@@ -36,7 +36,7 @@ ALLOWED = {
     "ops": set(),
     "backup": {"store"},
     "licence": set(),
-    "checks": {"engine", "vision", "store"},
+    "checks": {"engine", "index", "vision", "store"},
 }
 FOREIGN = {
     "admin": {"sqlalchemy", "onnxruntime", "faiss"},

@@ -1,15 +1,21 @@
 """Galleries of graphs. On a processor here: the graphs are the same ones that run on a card."""
 
+import threading
+import time
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from face_server.index.card import BLOCK, Card, CardForLarge, Device
+from face_server.index.card import BLOCK, Block, Card, CardForLarge, Device
 from face_server.index.codes import Codes
 from face_server.index.gallery import LocalGallery
 from face_server.index.protocol import Ids, Vectors
 from face_server.index.scan import Scan
+from face_server.index.shortlist import prove
+from face_server.index.together import Together
 from tests.gallery_oracle import GROUP, AnyHistory, Oracle, gallery_of, rows_of
 from tests.small_library import DIMENSIONS, vector
 
@@ -23,26 +29,28 @@ def on(device: Device, group_id: int, rows: tuple[Vectors, Ids, Ids], large: int
     return LocalGallery(group_id, 0, *rows, CardForLarge(device, large))
 
 
-def test_whatever_happens_gallery_and_oracle_find_the_same(device: Device) -> None:
-    make = staticmethod(lambda group_id, *rows: on(device, group_id, rows))
+@pytest.mark.parametrize("length", [16, BLOCK])
+def test_whatever_happens_gallery_and_oracle_find_the_same(length: int) -> None:
+    place = Device("cpu", DIMENSIONS, megabytes=64, length=length)
+    make = staticmethod(lambda group_id, *rows: on(place, group_id, rows))
     machine = type("History", (AnyHistory,), {"make": make})
-    run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=20, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=20, stateful_step_count=20, deadline=None))
 
 
 def test_the_known_search_is_found_right(device: Device) -> None:
-    device.prove()
+    prove(device.shortlist(0), DIMENSIONS)
 
 
 def test_a_device_that_computes_wrong_is_found_out(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     right = device._run
 
-    def wrong(*arguments: object) -> object:
-        numbers, scores = right(*arguments)  # type: ignore[arg-type]
-        return numbers[:, ::-1], scores[:, ::-1]
+    def wrong(blocks: Sequence[Block], queries: Vectors, k: int) -> object:
+        numbers, scores = right(blocks, queries, k)
+        return numbers[:, 1:], scores[:, 1:]
 
     monkeypatch.setattr(device, "_run", wrong)
     with pytest.raises(RuntimeError):
-        device.prove()
+        prove(device.shortlist(0), DIMENSIONS)
 
 
 @pytest.mark.parametrize(
@@ -70,19 +78,84 @@ def test_blocks_and_then_the_best_of_blocks_are_the_best_of_all(count: int, k: i
         assert not set(found.tolist()) & set(dead.tolist())
 
 
+@pytest.mark.parametrize(("k", "at_once"), [(1, 4), (70, 4), (300, 256)])
+def test_short_blocks_in_several_runs_are_as_good_as_long_ones(
+    k: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("face_server.index.card._AT_ONCE", at_once)
+    monkeypatch.setattr("face_server.index.card._SCORES", 4 * k)
+    rng = np.random.default_rng(k)
+    rows = rng.integers(-3, 4, (700, 8)).astype(np.float32)
+    asked = rng.integers(-3, 4, (70, 8)).astype(np.float32)
+    card = Card(Device("cpu", 8, megabytes=64, length=32), 0)
+    card.fill(np.arange(700), rows)
+    for slot in range(0, 700, 5):
+        card.remove(slot)
+    alive = np.arange(700) % 5 > 0
+    for query, found in zip(asked, card.find(asked, k), strict=True):
+        assert alive[found].all()
+        expected = np.sort(rows[alive] @ query)[::-1][: max(k, 64)]
+        assert np.array_equal(rows[found] @ query, expected)
+
+
 def test_appending_leaves_full_blocks_where_they_are(device: Device) -> None:
     card = Card(device, 10)
     card.fill(np.arange(10), np.ones((10, DIMENSIONS), np.float32))
     small = card.blocks[0]
-    card.put(3000, vector(1))
+    card.put(5000, vector(1))
     assert card.blocks[0] is not small
-    assert card.blocks[0].capacity == 4096
+    assert card.blocks[0].capacity == 8192
     card.put(BLOCK, vector(2))
     full = card.blocks[0]
     assert (full.capacity, len(card.blocks)) == (BLOCK, 2)
     card.put(BLOCK + 1, vector(3))
     assert card.blocks[0] is full
-    assert sorted(card.find(vector(2)[None], 64)[0].tolist()) == [*range(10), 3000, BLOCK, BLOCK + 1]
+    assert sorted(card.find(vector(2)[None], 64)[0].tolist()) == [*range(10), 5000, BLOCK, BLOCK + 1]
+
+
+def test_searches_that_wait_are_one_run_and_each_gets_its_own() -> None:
+    here, there = object(), object()
+    busy, go = threading.Event(), threading.Event()
+    runs: list[tuple[object, list[float]]] = []
+
+    def run(where: Sequence[object], queries: Vectors, k: int) -> list[Ids]:
+        runs.append((where[0], queries[:, 0].tolist()))
+        busy.set()
+        assert go.wait(20)
+        if 13 in queries:
+            raise RuntimeError("an unlucky number")
+        return [np.full(k, number, np.int64) for number in queries[:, 0]]
+
+    together = Together(run, most=4)
+    answers: dict[int, list[Ids] | Exception] = {}
+
+    def ask(name: int, where: object, numbers: Sequence[float], k: int) -> None:
+        try:
+            answers[name] = together.find([where], np.array(numbers, np.float32)[:, None], k)
+        except RuntimeError as error:
+            answers[name] = error
+
+    asked = [(here, [1.0], 2), (here, [2.0], 2), (here, [3.0, 4.0], 2), (there, [5.0], 2), (here, [6.0], 3)]
+    asked += [(there, [13.0], 2), (here, [7.0, 8.0, 9.0, 10.0, 11.0], 2)]
+    threads = [threading.Thread(target=ask, args=(name, *each)) for name, each in enumerate(asked)]
+    threads[0].start()
+    assert busy.wait(20)
+    for waiting, thread in enumerate(threads[1:], start=1):
+        thread.start()
+        while len(together._waiting) < waiting:
+            time.sleep(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(20)
+    for name, (_, numbers, k) in enumerate(asked):
+        if 13.0 in numbers:
+            assert isinstance(answers[name], RuntimeError)
+        else:
+            found = answers[name]
+            assert isinstance(found, list)
+            assert [row.tolist() for row in found] == [[number] * k for number in numbers]
+    assert (here, [2.0, 3.0, 4.0]) in runs, "of one place and of one length"
+    assert all(len(numbers) <= 4 for _, numbers in runs)
 
 
 def test_several_galleries_are_searched_in_one_run(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
