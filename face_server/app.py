@@ -25,7 +25,7 @@ from face_server.engine.width import cores, usual_width
 from face_server.faces.access import Access
 from face_server.faces.limits import AppLimits
 from face_server.faces.service import FaceService
-from face_server.housekeeping import kept_in_order
+from face_server.housekeeping import Memory, kept_in_order
 from face_server.index.choice import choose
 from face_server.index.gallery import Hit
 from face_server.index.protocol import Shelf
@@ -43,7 +43,7 @@ from face_server.ops.serving import is_public
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
 from face_server.store.keyring import refuse_early
-from face_server.store.occupied import occupied
+from face_server.store.occupied import first_to_serve, occupied
 from face_server.store.rows import Quota
 from face_server.store.sealed_galleries import GallerySeals
 from face_server.store.sealed_tokens import SealedTokens
@@ -93,6 +93,7 @@ class Parts:
             Quota(settings.groups_per_app, settings.faces_per_app, settings.faces_per_group),
             settings.database_connections,
             sealer,
+            present=True,
         )
         self.tokens: TokenCache | SharedTokens = TokenCache(
             settings.data_dir, settings.token_minutes, settings.token_cache_mb
@@ -141,9 +142,12 @@ class Parts:
         # What still runs for an app that is being deleted must not make it again.
         self.store.creates_apps = not self.access.enforced
         async with self.working() as service, AsyncExitStack() as stack:
+            memory = Memory(self.settings.audit_days, self.settings.job_days)
+            if not stack.enter_context(first_to_serve(self.settings.data_dir)):
+                log.info("another server is at work in this data folder too: both see what either writes")
             await asyncio.to_thread(self.tokens.open)
             stack.callback(self.tokens.close)
-            await stack.enter_async_context(kept_in_order(self.store, self.registry, self.blobs))
+            await stack.enter_async_context(kept_in_order(self.store, self.registry, self.blobs, memory))
             self._gauges()
             self.open = True
             yield service

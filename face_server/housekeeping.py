@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from face_server.errors import Busy, FaceError
 from face_server.index.registry import Registry
 from face_server.ops.serving import give_memory_back
+from face_server.store import history, work
 from face_server.store.blobs import Blobs
 from face_server.store.history import Entry
 from face_server.store.store import Store
@@ -24,14 +26,27 @@ SWEEP_EVERY = 3600.0
 SWEEP_FIRST = 90.0  # what a crash left is old enough by then
 EXPIRE_FIRST = 60.0
 EXPIRE_EVERY = 3600.0
+FORGET_WORK_FIRST = 120.0
+FORGET_WORK_EVERY = 3600.0
+BETWEEN = 0.05  # seconds between two parts, in which others can write
 FORGET_KEYS_EVERY = 60.0
 DAY = 86400.0
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """After how many days what was noted goes; 0: never."""
+
+    audit_days: int = 0
+    job_days: int = 0
+
+
 @asynccontextmanager
-async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> AsyncIterator[None]:
+async def kept_in_order(
+    store: Store, registry: Registry, blobs: Blobs, memory: Memory = Memory()
+) -> AsyncIterator[None]:
     """While the context lasts. What is not finished at its end goes on after the next start."""
 
     async def clear() -> None:
@@ -53,6 +68,9 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
     async def expire() -> None:
         await end_old_faces(store, registry, blobs, time.time())
 
+    async def forget_old() -> None:
+        await forget_work(store, memory, time.time())
+
     async def forget_keys() -> None:
         """Of apps that another process has deleted."""
         store.sealer.forget_all_but(await store.app_ids())
@@ -69,6 +87,7 @@ async def kept_in_order(store: Store, registry: Registry, blobs: Blobs) -> Async
         (sweep, SWEEP_FIRST, SWEEP_EVERY),
         (expire, EXPIRE_FIRST, EXPIRE_EVERY),
         (forget_keys, FORGET_KEYS_EVERY, FORGET_KEYS_EVERY),
+        (forget_old, FORGET_WORK_FIRST, FORGET_WORK_EVERY),
     )
     tasks = [asyncio.create_task(_again_and_again(chore, first, every)) for chore, first, every in chores]
     try:
@@ -98,6 +117,18 @@ async def end_old_faces(store: Store, registry: Registry, blobs: Blobs, now: flo
         if ended:
             told = {"app": app, "days": str(days), "faces": str(ended)}
             await store.audit.add(Entry("retention", "server", "", "retention", told, "ok", 0))
+
+
+async def forget_work(store: Store, memory: Memory, now: float) -> None:
+    """Old lines of the audit log and jobs that ended long ago, in parts."""
+    for days, part, forget in (
+        (memory.audit_days, history.PART, store.audit.forget),
+        (memory.job_days, work.PART, store.jobs.forget),
+    ):
+        left = days > 0
+        while left:
+            left = await forget(now - days * DAY) == part
+            await asyncio.sleep(BETWEEN)
 
 
 async def _again_and_again(chore: Callable[[], Awaitable[None]], first: float, every: float) -> None:

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "text"
     time_zone: str = "Asia/Shanghai"  # of the times on the wire
+    audit_days: int = Field(default=365, ge=0)  # lines of the audit log go after so many; 0: never
+    job_days: int = Field(default=30, ge=0)  # jobs that have ended, with their results; 0: never
     auth: Literal["open", "apps"] = "open"  # apps: every caller shows the secret of its app
 
     # Authorization by a licence; without an address nothing is asked

@@ -43,7 +43,7 @@ def restore(source: Path, settings: Settings, force: bool) -> Manifest:
 
 
 def _used(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name != occupied.NAME]
+    return [path.name for path in folder.iterdir() if path.name not in occupied.LOCKS]
 
 
 def _copy(source: Path, incoming: Path, found: Manifest) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import getpass
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,11 +23,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from face_server.errors import FaceError
 from face_server.model import DEFAULT_APP, Gates, Level
 from face_server.settings import Settings, load_settings
+from face_server.store.history import BEGUN, OK, Audit, Entry
 from face_server.transfer import features
 from face_server.transfer.deployment import Deployment, Pictures, from_deployment
 from face_server.transfer.features import Features
 from face_server.transfer.files import from_path
-from face_server.transfer.importing import Importer, Options
+from face_server.transfer.importing import Counts, Importer, Options
 from face_server.transfer.journal import Journal, digest
 from face_server.transfer.plan import Plan, SourceError
 from face_server.transfer.report import Report
@@ -131,10 +133,11 @@ async def _run(
         importer = Importer(service.library, service.bulk, kept, options, parts.lanes.count)
         begun, spent = time.perf_counter(), time.process_time()
         with progress("importing", len(plan.items)) as told:
-            try:
-                await importer.run(plan, journal, report, told)
-            except ExceptionGroup as errors:
-                raise first_of(errors) from None
+            async with _audited(parts.store.audit, options.app, importer.counts, report):
+                try:
+                    await importer.run(plan, journal, report, told)
+                except ExceptionGroup as errors:
+                    raise first_of(errors) from None
         seconds, cpu = time.perf_counter() - begun, time.process_time() - spent
     counts = importer.counts
     return {
@@ -147,6 +150,20 @@ async def _run(
         "cpu": round(cpu, 2),
         "report": str(report.path) if report.count else None,
     }
+
+
+@asynccontextmanager
+async def _audited(audit: Audit, app_name: str, counts: Counts, report: Report) -> AsyncIterator[None]:
+    """One line for all of it, written before the first change and completed at the end."""
+    entry = Entry(getpass.getuser(), "shell", "command line", "import", {"app": app_name}, BEGUN, 0)
+    line = await audit.add(entry)
+    outcome = "failed"
+    try:
+        yield
+        outcome = OK
+    finally:
+        told = {"app": app_name, "imported": str(counts.imported), "refused": str(report.count)}
+        await audit.ended(line, outcome, told)
 
 
 def first_of(errors: BaseExceptionGroup[Any]) -> BaseException:

@@ -18,7 +18,7 @@ from face_server.store.access import AppMissing
 from face_server.store.blobs import Blobs
 from face_server.store.erasing import Erasing, Target
 from face_server.store.history import Entry
-from face_server.store.occupied import occupied
+from face_server.store.occupied import alone_in, occupied
 from face_server.store.scrubbing import rewrite
 from face_server.store.sealing import Sealer
 from face_server.store.store import Store
@@ -57,6 +57,11 @@ def purge(
 
 
 async def _purge(settings: Settings, target: Target) -> bool:
+    async with alone_in(settings.database):
+        return await _erase(settings, target)
+
+
+async def _erase(settings: Settings, target: Target) -> bool:
     store = Store(settings.database, sealer=Sealer.of(settings.key_file))
     erasing = Erasing(store, settings.data_dir, target)
     try:

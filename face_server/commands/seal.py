@@ -1,9 +1,11 @@
-"""`face-server seal`: seal a library with a key file, and change keys. Nobody else may be at work."""
+"""`face-server seal`: seal a library with a key file, and change keys."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,10 +15,10 @@ from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 from face_server.store.choice import database_at
 from face_server.store.database import Database
-from face_server.store.keyring import proof_of, rewrap
-from face_server.store.occupied import occupied
+from face_server.store.keyring import rewrap
+from face_server.store.occupied import alone_in, occupied
 from face_server.store.resealing import Resealing
-from face_server.store.scrubbing import rewrite
+from face_server.store.scrubbing import rewrite, scrub_keys
 from face_server.store.sealing import KeyMissing, Sealer
 
 app = typer.Typer(add_completion=False, help="Seal what is kept of faces with the key file FACE_KEY_FILE.")
@@ -32,44 +34,52 @@ def seal(
         Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
     ] = None,
 ) -> None:
-    """Seal templates, pictures and tokens of a library that was not sealed so far. The servers must be stopped."""
+    """Seal templates, pictures and tokens of a library that was not sealed so far. The servers must be stopped, except
+    for --rotate."""
     try:
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
         if settings.key_file is None:
             raise KeyMissing("FACE_KEY_FILE has to name the key file")
-        with occupied(settings.data_dir, alone=True):
-            print(asyncio.run(_run(settings, Sealer.of(settings.key_file), rotate, of_app)))
+        sealer = Sealer.of(settings.key_file)
+        with occupied(settings.data_dir, alone=rotate is None):
+            work = _seal(settings, sealer, of_app) if rotate is None else _rotate(settings, sealer, rotate)
+            print(asyncio.run(work))
     except (FaceError, ValueError, OSError) as error:
         _fail(error)
 
 
-async def _run(settings: Settings, sealer: Sealer, rotate: Path | None, of_app: str) -> str:
-    database = database_at(settings.database, 2, lambda *_: None)
-    await database.open()
+async def _seal(settings: Settings, sealer: Sealer, of_app: str) -> str:
     counts: dict[str, int] = {}
 
     def progress(name: str, done: int) -> None:
         counts[name] = counts.get(name, 0) + done
 
-    try:
-        if rotate is not None:
-            keys = await _rotate(database, sealer, Sealer.of(rotate))
-            done = f"the keys of {keys} apps are wrapped with the key in {rotate}: FACE_KEY_FILE has to name it now"
-        else:
+    async with alone_in(settings.database):
+        async with _opened(settings) as database:
             work = Resealing(database, sealer, settings.data_dir, progress)
             await (work.one(of_app) if of_app else work.everything())
-            done = f"{sum(counts.values())} rows and pictures sealed"
+        await rewrite(settings.database)
+    return f"{sum(counts.values())} rows and pictures sealed"
+
+
+async def _rotate(settings: Settings, old: Sealer, path: Path) -> str:
+    """All keys in one transaction: cut off before its end it has changed nothing, and after it only the old copies of
+    the keys are left to be overwritten, which the same command does once more."""
+    new = Sealer.of(path)
+    async with _opened(settings) as database:
+        keys = await database.write(lambda connection: rewrap(connection, old, new))
+    await scrub_keys(settings.database)
+    return f"the keys of {keys} apps are wrapped with the key in {path}: FACE_KEY_FILE has to name it now"
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Database]:
+    database = database_at(settings.database, 2, lambda *_: None)
+    await database.open()
+    try:
+        yield database
     finally:
         await database.close()
-    await rewrite(settings.database)
-    return done
-
-
-async def _rotate(database: Database, old: Sealer, new: Sealer) -> int:
-    proof = await database.read(proof_of)
-    if not proof or not old.proves(proof):
-        raise KeyMissing("the library is not sealed: run `face-server seal` first")
-    return await database.write(lambda connection: rewrap(connection, old, new))
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -22,7 +22,7 @@ from face_server.store.schema import audit
 
 CLIENT = "client"  # in the column of the role: somebody who calls interfaces of a dialect
 ANYBODY = "open"  # who that is while authorization is open
-OK = "ok"
+BEGUN, OK = "begun", "ok"
 PART = 500  # lines that are forgotten in one transaction
 _LONGEST = 64  # characters of the columns
 _COUNTED = {"add": "added", "remove": "removed"}
@@ -131,8 +131,10 @@ class Audit:
         new = await self._database.write(lambda connection: connection.execute(row.returning(audit.c.id)).scalar_one())
         return int(new)
 
-    async def ended(self, entry_id: int, outcome: str) -> None:
-        change = sa.update(audit).where(audit.c.id == entry_id).values(outcome=outcome)
+    async def ended(self, entry_id: int, outcome: str, told: Mapping[str, str] | None = None) -> None:
+        """`told`: more than was known at the beginning."""
+        more = {} if told is None else columns(told)
+        change = sa.update(audit).where(audit.c.id == entry_id).values(outcome=outcome, **more)
         await self._database.write(lambda connection: connection.execute(change))
 
     async def page(self, before: int | None, length: int, which: Which = EVERY_LINE) -> list[Entry]:

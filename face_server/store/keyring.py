@@ -73,8 +73,16 @@ def mark(connection: sa.Connection, sealer: Sealer, finished: bool, only_if_new:
 
 
 def rewrap(connection: sa.Connection, old: Sealer, new: Sealer) -> int:
-    """The keys of all apps, from one key file's key to another's. Nothing that they seal changes."""
+    """The keys of all apps, from one key file's key to another's. Nothing that they seal changes. Servers that work
+    meanwhile and make a key of an app wait for this, and find that theirs is not the library's key any more."""
+    proof = bytes(connection.execute(_PROOF.with_for_update()).scalar_one())
+    if not proof:
+        raise KeyMissing("the library is not sealed: run `face-server seal` first")
     rows: list[Any] = list(connection.execute(sa.select(app_keys)))
+    if new.opens(proof):
+        return len(rows)  # it was done before
+    if not old.proves(proof):
+        raise KeyMissing("sealing the library was not finished: run `face-server seal` again")
     for row in rows:
         same = sa.and_(app_keys.c.app_id == row.app_id, app_keys.c.number == row.number)
         wrapped = new.wrap_app_key(row.app_id, row.number, old.app_key(row.app_id, row.number, bytes(row.wrapped)))

@@ -69,8 +69,8 @@ class _Write:
 
 
 class PostgresDatabase:
-    def __init__(self, url: str, connections: int, heard: Heard) -> None:
-        self._pulse = Pulse(url, heard)
+    def __init__(self, url: str, connections: int, heard: Heard, present: bool = False) -> None:
+        self._pulse = Pulse(url, heard, present)
         self._engine = create_async_engine(
             "postgresql+asyncpg://",  # where it is and who we are stays with the pulse
             async_creator=self._pulse.connect,

@@ -7,12 +7,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import asyncpg
 
 from face_server.errors import Busy, Stage, StoreFailed
+from face_server.store import occupied
 from face_server.store.database import Heard
 
 CHANNEL = "face_changes"
@@ -41,12 +42,16 @@ HOPELESS = (
 )
 UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 
 class Pulse:
-    def __init__(self, url: str, heard: Heard) -> None:
+    def __init__(self, url: str, heard: Heard, present: bool = False) -> None:
+        """`present`: as long as it beats, no command that has to be alone begins."""
         self._url = url
+        self._present = present
         self._heard = heard
         self._connections: WeakSet[Any] = WeakSet()
         self._news: dict[int, int] = {}
@@ -81,6 +86,9 @@ class Pulse:
                 await asyncio.sleep(0.2)
             else:
                 break
+        if self._present and not await occupied.arrive(connection):
+            connection.terminate()
+            raise StoreFailed("a command that has to be alone is at work in this Postgres: wait for its end")
         self._up.set()
         self._watching = asyncio.create_task(self._watch(connection))
 
@@ -126,6 +134,9 @@ class Pulse:
         while True:
             try:
                 connection = await self.connect()
+                if self._present and not await _answer(occupied.arrive(connection)):
+                    connection.terminate()
+                    raise ConnectionError("a command that has to be alone is at work")
             except Exception as error:
                 self._give_up(_reason(error) or reason)
                 await asyncio.sleep(PAUSE)
@@ -175,13 +186,12 @@ async def _within(seconds: float, event: Awaitable[object]) -> None:
         return
 
 
-async def _answer(asked: Awaitable[object]) -> None:
+async def _answer(asked: Awaitable[T]) -> T:
     task = asyncio.ensure_future(asked)
     for seconds in (SILENCE, STALL):
         done, _ = await asyncio.wait((task,), timeout=seconds)
         if done:
-            task.result()
-            return
+            return task.result()
     task.cancel()
     raise TimeoutError
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from face_server.store.schema import metadata
+from face_server.store.schema import app_keys, deployment, metadata
 
 
 def settle(path: Path) -> bool:
@@ -22,12 +23,25 @@ async def rewrite(place: Path | str) -> None:
             connection.execute("VACUUM")
         settle(place)
         return
+    await _write_anew(place, [table.name for table in metadata.sorted_tables])
+
+
+async def scrub_keys(place: Path | str) -> None:
+    """Former copies of wrapped keys, also beside running servers: SQLite has overwritten them but for its log, and in
+    Postgres the tables are so small that writing them anew takes no time."""
+    if isinstance(place, Path):
+        settle(place)
+    else:
+        await _write_anew(place, [app_keys.name, deployment.name])
+
+
+async def _write_anew(place: str, tables: Sequence[str]) -> None:
     import asyncpg
 
     connection = await asyncpg.connect(place)
     try:
-        for table in metadata.sorted_tables:
-            await connection.execute(f'VACUUM FULL "{table.name}"')
+        for table in tables:
+            await connection.execute(f'VACUUM FULL "{table}"')
         await connection.execute("CHECKPOINT")
     except asyncpg.InsufficientPrivilegeError:
         pass  # of the checkpoint: the tables are rewritten

@@ -3,17 +3,19 @@ file. Without a key file everything here hands bytes through unchanged."""
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from face_server.errors import StoreFailed
-from face_server.store.schema import app_keys
+from face_server.store.schema import app_keys, deployment
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,7 +25,11 @@ MAGIC = b"\xff\xff\xff\xff"  # neither a picture, nor half or single precision n
 _NONCE = 12
 _HEAD = struct.Struct("<4sI")  # and the number of the key
 OVERHEAD = _HEAD.size + _NONCE + 16  # bytes that sealing adds
+_PROOF_ROW = sa.select(deployment.c.sealed)
 _PROOF = {b"finished": True, b"begun": False}
+
+
+log = logging.getLogger(__name__)
 
 
 class NotSealed(StoreFailed):
@@ -118,9 +124,12 @@ class Sealer:
     """Knows the apps' seals. Keys of an app that is there never change while a server runs, and no app's number is
     used twice: what is remembered stays true."""
 
-    def __init__(self, key: bytes | None = None, needed: bool = False) -> None:
-        """`needed`: who opens a sealed library without its key is refused at once, not at the first face."""
+    def __init__(self, key: bytes | None = None, needed: bool = False, path: Path | None = None) -> None:
+        """`needed`: who opens a sealed library without its key is refused at once, not at the first face. `path`:
+        where the key comes from, and where another one may be later."""
         self._key = None if key is None else cipher(key)
+        self._bytes, self._path = key, path
+        self._former: list[AESGCM] = []  # keys that the file had before; some records are still wrapped by them
         self.needed = needed
         self.locked = False  # the library is sealed, and the key is not here
         self._seals: dict[int, Seal] = {}
@@ -128,7 +137,7 @@ class Sealer:
 
     @classmethod
     def of(cls, path: Path | None) -> Sealer:
-        return cls(None if path is None else read_key(path), needed=True)
+        return cls(None if path is None else read_key(path), needed=True, path=path)
 
     @property
     def active(self) -> bool:
@@ -144,7 +153,30 @@ class Sealer:
         return _encrypt(self._master(), data, what)
 
     def unwrap(self, data: bytes, what: str) -> bytes:
-        return _decrypt(self._master(), data, what)
+        for key in (self._master(), *self._former):
+            with suppress(NotSealed):
+                return _decrypt(key, data, what)
+        return _decrypt(self._reread(), data, what)
+
+    def _which_proves(self, proof: bytes) -> AESGCM:
+        """The key that the library has now: what is wrapped by another one nobody can read after the next start."""
+        for key in (self._master(), *self._former):
+            with suppress(NotSealed):
+                _decrypt(key, proof, "proof")
+                return key
+        try:
+            self.proves(proof)
+        except KeyMissing:
+            log.error("no app can get a key: the library's key was changed, and FACE_KEY_FILE has to have the new one")
+            raise
+        return self._master()
+
+    def _reread(self) -> AESGCM:
+        """The keys may have been wrapped anew meanwhile, and the file have the new key."""
+        if self._path is not None and (new := read_key(self._path)) != self._bytes:
+            self._former.insert(0, self._master())
+            self._key, self._bytes = cipher(new), new
+        return self._master()
 
     def proof(self, finished: bool) -> bytes:
         """Tells this key from others, and whether all of the library is sealed."""
@@ -156,6 +188,13 @@ class Sealer:
             return _PROOF[self.unwrap(proof, "proof")]
         except NotSealed:
             raise KeyMissing("the library is sealed with another key than the one in FACE_KEY_FILE") from None
+
+    def opens(self, proof: bytes) -> bool:
+        """Is the library sealed, all of it, with this key?"""
+        try:
+            return self.proves(proof)
+        except KeyMissing:
+            return False
 
     def _master(self) -> AESGCM:
         if self._key is None:
@@ -198,7 +237,9 @@ class Sealer:
 
     def new(self, connection: sa.Connection, app_id: int, number: int = 1) -> None:
         """One more key of the app. It is to be remembered when the transaction is committed, not before."""
-        wrapped = self.wrap_app_key(app_id, number, secrets.token_bytes(KEY_BYTES))
+        proof = bytes(connection.execute(_PROOF_ROW.with_for_update(read=True)).scalar_one())
+        master = self._which_proves(proof) if proof else self._master()
+        wrapped = _encrypt(master, secrets.token_bytes(KEY_BYTES), _name(app_id, number))
         connection.execute(sa.insert(app_keys).values(app_id=app_id, number=number, wrapped=wrapped))
 
     def for_writing(self, connection: sa.Connection, app_id: int) -> Seal:

@@ -52,13 +52,14 @@ class Store(Reading):
         quota: Quota = NO_QUOTA,
         connections: int = CONNECTIONS,
         sealer: Sealer | None = None,
+        present: bool = False,
     ) -> None:
         """In a file of SQLite, or at the address of a Postgres with so many connections at most. Without a sealer it
-        cannot be asked for faces, if they are sealed."""
+        cannot be asked for faces, if they are sealed. `present`: no command that has to be alone begins meanwhile."""
         self.place = place
         self._homes: dict[str, int] = {}
         self._followers: list[Heard] = []
-        super().__init__(database_at(place, connections, self._heard), sealer or Sealer())
+        super().__init__(database_at(place, connections, self._heard, present), sealer or Sealer())
         self.access, self.limits = AccessRows(self._database), LimitRows(self._database)
         self.pages = Pages(self._database)
         self.pictures = Pictures(self._database, self._write, self.sealer)
