@@ -15,6 +15,7 @@ from face_server.dialects.cloudwalk.interfaces import Interface, Tools
 from face_server.dialects.cloudwalk.library import Faces, Groups, Recognition
 from face_server.dialects.params import Refusal
 from face_server.errors import Busy, ModelMissing, OtherModel, Stage, StoreFailed
+from face_server.faces.gates import CONTRACT
 from face_server.model import Analysis, Attributes, Box, Choice, Face, Occlusion, Quality
 from scripts.load.server import serving
 from tests.baidu_client import pixels, png, text, variant
@@ -45,10 +46,10 @@ def seen(quality: Quality | None = GOOD, glasses: str = "none", box: Box = SMALL
 )
 def test_quality_checks(quality: Quality, code: int) -> None:
     for check in (check_quality, check_strictly):
-        check(seen())
-        check(seen(None))
+        check(CONTRACT, seen())
+        check(CONTRACT, seen(None))
         with pytest.raises(Refusal) as caught:
-            check(seen(quality))
+            check(CONTRACT, seen(quality))
         assert caught.value.code == code
 
 
@@ -57,9 +58,9 @@ def test_quality_checks(quality: Quality, code: int) -> None:
     [(seen(faces=2), 8465), (seen(box=Box(0, 0, 90, 90)), 8467), (seen(glasses="common"), 8483)],
 )
 def test_strict_checks(picture: Analysis, code: int) -> None:
-    check_quality(picture)
+    check_quality(CONTRACT, picture)
     with pytest.raises(Refusal) as caught:
-        check_strictly(picture)
+        check_strictly(CONTRACT, picture)
     assert caught.value.code == code
 
 

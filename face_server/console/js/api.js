@@ -53,6 +53,7 @@ function parameters(query) {
 export const get = (path, query, signal) => send("GET", path, { query, signal });
 export const post = (path, options) => send("POST", path, options);
 export const patch = (path, json) => send("PATCH", path, { json });
+export const replace = (path, query, json) => send("PUT", path, { query, json });
 export const remove = (path, query) => send("DELETE", path, { query });
 export const pictureUrl = (app, face) => `${BASE}faces/${face}/picture?${parameters({ app, quiet: true })}`;
 

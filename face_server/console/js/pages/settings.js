@@ -4,9 +4,10 @@ import { may } from "../account.js";
 import * as api from "../api.js";
 import { number, t, time } from "../i18n.js";
 import { h, put } from "../ui/dom.js";
-import { LEVELS } from "../ui/face.js";
 import { button, card, code, complain, confirm, dialog, empty, explain, facts, field, head, note, skeleton, table, tag } from "../ui/parts.js";
 import { accuracy } from "./server.js";
+import { gates } from "./settings/gates.js";
+import { packs } from "./settings/packs.js";
 
 export async function show(root, { signal }) {
   const about = await api.aboutServer();
@@ -14,7 +15,8 @@ export async function show(root, { signal }) {
   const all = h("div", {}, skeleton(200));
   put(root, head(t("settings.title"), t("settings.text")),
     may("admin") && card(t("keys.title"), keys),
-    h("div", { class: "halves" }, h("div", { class: "stack" }, gates(about), card(t("accuracy.title"), accuracy(about.pack))), pack(about)),
+    h("div", { class: "halves" }, h("div", { class: "stack" }, gates(signal, rejects(about)), card(t("accuracy.title"), accuracy(about.pack))), pack(about)),
+    packs(signal),
     card(t("settings.all"), all));
   if (may("admin")) showKeys(keys, signal);
   const { items } = await api.get("settings", {}, signal);
@@ -62,12 +64,7 @@ const once = (made) => dialog(t("keys.once"), (close) => [
   h("div", { class: "actions" }, button(t("keys.kept"), { class: "primary", onclick: () => close() })),
 ]);
 
-function gates({ gates: found, false_rejects: rejects }) {
-  const row = (name, sign) => [t(`quality.${name}`), ...LEVELS.map((level) => `${sign} ${found.quality[level][name]}`)];
-  return card(t("settings.gates"), h("div", { class: "stack" }, h("p", { class: "quiet small" }, t("settings.gates_text")),
-    table([[""], ...LEVELS.map((level) => [level, "n"])], [row("occlusion", "≤"), row("blur", "≤"), row("illumination", "≥"), row("completeness", "≥"), [t("liveness.title"), ...LEVELS.map((level) => `≥ ${found.liveness[level]}`)]]),
-    facts(Object.entries(rejects).map(([name, value]) => [`${t("liveness.title")}: ${refusing(name)}`, `≥ ${value}`]))));
-}
+const rejects = ({ false_rejects: found }) => facts(Object.entries(found).map(([name, value]) => [`${t("liveness.title")}: ${refusing(name)}`, `≥ ${value}`]));
 
 // "frr_1e-4" is the limit that refuses one real face in ten thousand.
 function refusing(name) {

@@ -4,20 +4,14 @@ import * as api from "../../api.js";
 import { count, number, percent, t } from "../../i18n.js";
 import { h, put } from "../../ui/dom.js";
 import { button, card, explain, note, table } from "../../ui/parts.js";
+import { watch } from "../../ui/job.js";
 import { thumbnail } from "../../ui/thumbnail.js";
-
-const OVER = ["done", "failed", "cancelled", "interrupted"];
 
 export function checks({ app, group, signal, go }) {
   const place = h("div", { class: "stack tight" });
   const start = async (kind) => {
     try {
-      let job = await api.post("jobs", { json: { kind, app, group, ...(kind === "duplicates" ? { score: 90 } : {}) } });
-      while (!OVER.includes(job.state) && !signal.aborted) {
-        put(place, progress(job));
-        await new Promise((resolve) => setTimeout(resolve, 700));
-        job = await api.get(`jobs/${job.id}`, {}, signal);
-      }
+      const job = await watch(await api.post("jobs", { json: { kind, app, group, ...(kind === "duplicates" ? { score: 90 } : {}) } }), place, signal);
       if (job.state !== "done") return put(place, note(job.error ?? t("checks.ended", { state: job.state }), "warn"));
       return draw(kind, await api.get(`jobs/${job.id}/result`, { limit: 100 }, signal), job.rows);
     } catch (error) {
@@ -40,10 +34,6 @@ export function checks({ app, group, signal, go }) {
   const refusals = (items) => [table([[t("checks.gate")], [t("checks.level")], [t("checks.refused"), "n"]],
     items.map(([gate, level, refused, judged]) => [t(`${gate}.title`), level, judged ? `${count(refused)} (${percent(refused / judged, 1)})` : "–"])),
   items.length > 0 && h("p", { class: "quiet small" }, t("checks.judged", { n: count(items[0][3]), left: count(items[0][4]) }))];
-
-  const progress = (job) => h("div", { class: "stack tight" },
-    h("div", { class: "progress", role: "progressbar", "aria-label": t("checks.title"), "aria-valuemax": job.total ?? 1, "aria-valuenow": job.done }, h("i", { style: { width: `${job.total ? (100 * job.done) / job.total : 10}%` } })),
-    h("span", { class: "quiet small" }, t("checks.progress", { done: count(job.done), total: job.total === null ? "…" : count(job.total) })));
 
   return card(t("checks.title"), h("div", { class: "stack" }, h("p", { class: "quiet small" }, t("checks.text")),
     h("div", { class: "row" }, button(t("checks.duplicates"), { onclick: () => start("duplicates") }), button(t("checks.doubtful"), { onclick: () => start("doubtful") }),
