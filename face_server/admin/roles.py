@@ -13,7 +13,7 @@ class Role(IntEnum):
 
     VIEWER = 1  # looks at everything, changes nothing
     OPERATOR = 2  # changes the library
-    ADMIN = 3  # gives out keys
+    ADMIN = 3  # gives out keys, says what apps ask of a face
 
     @property
     def word(self) -> str:
