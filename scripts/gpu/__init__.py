@@ -1,0 +1,1 @@
+"""The tables of docs/benchmarks.md, measured on the machine this runs on."""
