@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,16 +27,24 @@ FLAGS = [
     *("--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream"),
     "--use-fake-device-for-media-stream",
 ]
-VIEWS = {"en": (1280, 800, "light"), "zh": (390, 844, "dark")}
-SECONDS = 20
+WIDTHS = {"desktop": (1280, 800), "phone": (375, 812)}
+VIEWS = {"en": ("desktop", "light"), "zh": ("phone", "dark")}  # where a visit begins
+SECONDS = 60  # other tests may have the cores
+ARTIFACTS = Path(os.environ.get("FACE_ARTIFACTS") or Path(__file__).parents[1] / "artifacts")
 expect.set_options(timeout=SECONDS * 1000)
 AXE = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+WATCH_HEAD = """new MutationObserver((_, watch) => {
+  if (!document.querySelector("h1")) return;
+  watch.disconnect();
+  requestAnimationFrame(() => setTimeout(() => (window.headPainted = performance.now())));
+}).observe(document, { childList: true, subtree: true });"""
 
 
 @dataclass
 class Visit:
     page: Page
     url: str
+    view: str = "en"
     troubles: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,8 +65,9 @@ class Visit:
         for index, photo in enumerate(photos):
             await inputs.nth(index).set_input_files(photo)
 
-    async def in_order(self) -> None:
-        """Nobody is locked out, nothing sticks out, nothing was complained about."""
+    async def in_order(self, name: str = "") -> None:
+        """Nobody is locked out, nothing sticks out, nothing was complained about. With a name the page is kept as a
+        picture at both widths."""
         await self.page.evaluate(AXE)
         found = await self.page.evaluate("axe.run({resultTypes: ['violations']})")
         serious = {
@@ -66,9 +76,22 @@ class Visit:
             if one["impact"] in ("serious", "critical")
         }
         assert serious == set(), f"{self.page.url}: {serious}"
+        await self.page.evaluate("scrollTo(0, 0)")
+        for width in WIDTHS if name else ():
+            await self._at(width)
+            await self._fits()
+            await self.page.screenshot(path=ARTIFACTS / "console" / f"{name}-{self.view}-{width}.png", full_page=True)
+        await self._at(VIEWS[self.view][0])
+        await self._fits()
+        assert self.troubles == [], f"{self.page.url}: {self.troubles}"
+
+    async def _at(self, width: str) -> None:
+        across, down = WIDTHS[width]
+        await self.page.set_viewport_size({"width": across, "height": down})
+
+    async def _fits(self) -> None:
         wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{self.page.url} is {wide} pixels too wide"
-        assert self.troubles == [], f"{self.page.url}: {self.troubles}"
 
 
 @asynccontextmanager
@@ -83,12 +106,23 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def visiting(browser: Browser, url: str, view: str = "en") -> AsyncIterator[Visit]:
-    width, height, theme = VIEWS[view]
+    (width, height), theme = WIDTHS[VIEWS[view][0]], VIEWS[view][1]
     context = await browser.new_context(
         viewport={"width": width, "height": height}, locale=view, color_scheme=theme, reduced_motion="reduce"
     )
     context.set_default_timeout(SECONDS * 1000)
     try:
-        yield Visit(await context.new_page(), url)
+        yield Visit(await context.new_page(), url, view)
     finally:
         await context.close()
+
+
+async def paints(browser: Browser, url: str, place: str) -> tuple[float, float]:
+    """Milliseconds until a new browser shows something of a page, and until it shows the page's own head."""
+    async with visiting(browser, url) as visit:
+        await visit.page.add_init_script(WATCH_HEAD)
+        await visit.go(place)
+        await visit.page.wait_for_function("window.headPainted > 0 && performance.getEntriesByType('paint').length > 1")
+        found = "[performance.getEntriesByName('first-contentful-paint')[0].startTime, window.headPainted]"
+        first, head = await visit.page.evaluate(found)
+        return first, head

@@ -12,13 +12,14 @@ import pytest_asyncio
 from face_server.vision.packs import BUILTIN, find_pack
 from scripts.load.gallery import APP, GROUP, fill
 from scripts.load.server import ServerProcess, serving
-from tests.browser import VIEWS, Browser, Visit, chromium, expect, needed, visiting
+from tests.browser import VIEWS, Browser, Visit, chromium, expect, needed, paints, visiting
 
 pytestmark = needed
 
 EVIL = "<img src=x onerror=document.title='broken'>"
 CROWD, PAGE = 20_000, 50
-FIRST_PAINT = 4000  # milliseconds; a third of a second is usual, but other tests may have the cores
+PAGES = ("try", "compare", f"library/{APP}/{GROUP}", "search", "live", "server", "settings")
+PAINT, LOADS = 1000, 8  # milliseconds; and so many attempts, because other tests may have the cores
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def library(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Iterator[
     """A server of its own, because it has people: a crowd, and one with a name that would like to be markup."""
     folder = tmp_path_factory.mktemp("console")
     fill(folder / "faces.db", CROWD, 128, find_pack(BUILTIN, folder).embedding_id)
-    with serving(folder) as running:
+    with serving(folder, deadline_ms=60_000) as running:
         for app, group, user, photo in (
             ("default", "people", "biden", "id_biden_1.jpg"),
             ("default", "people", EVIL, "id_lennon_1.jpg"),
@@ -57,7 +58,7 @@ async def visit(request: pytest.FixtureRequest, browser: Browser, library: Serve
 
 async def test_looking_at_photos(visit: Visit, photos: Path) -> None:
     await visit.go("try")
-    await visit.in_order()
+    await visit.in_order("try-empty")
     await visit.choose(photos / "group_5_friends.jpg")
     await expect(visit.page.locator(".face-chip")).to_have_count(5)
     await expect(visit.page.locator(".track")).to_have_count(10)  # of the face that is chosen
@@ -66,14 +67,14 @@ async def test_looking_at_photos(visit: Visit, photos: Path) -> None:
         await expect(visit.page.locator(".tag", has_text="HTTP 200")).to_be_visible()
     await visit.page.get_by_role("button", name="curl").click()
     await expect(visit.page.locator("pre")).to_contain_text("curl")
-    await visit.in_order()
+    await visit.in_order("try")
 
     await visit.go("compare")
     await visit.choose(photos / "id_biden_1.jpg", photos / "id_biden_2.jpg")
     await expect(visit.page.locator(".big")).to_be_visible()
     assert float(await visit.page.locator(".big").inner_text()) > 60
-    await expect(visit.page.locator("svg.curve")).to_be_visible()
-    await visit.in_order()
+    await expect(visit.page.locator("svg.curve:visible")).to_be_visible()
+    await visit.in_order("compare")
 
 
 async def test_finding_people(visit: Visit, photos: Path) -> None:
@@ -85,7 +86,7 @@ async def test_finding_people(visit: Visit, photos: Path) -> None:
     await slider.fill("100")
     await expect(visit.page.locator(".person b").first).not_to_have_text(EVIL)
     assert await visit.page.title() != "broken"
-    await visit.in_order()
+    await visit.in_order("search")
 
 
 async def test_the_library(visit: Visit, photos: Path, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ async def test_the_library(visit: Visit, photos: Path, tmp_path: Path) -> None:
         shutil.copyfile(photos / photo, tmp_path / "staff" / name / "photo.jpg")
     await visit.go("library/default")
     await expect(visit.page.locator(".tile b").get_by_text("people", exact=True)).to_be_visible()
-    await visit.in_order()
+    await visit.in_order("library")
 
     await visit.go("library/default/people")
     await expect(visit.page.get_by_text(EVIL, exact=True).first).to_be_visible()
@@ -106,7 +107,7 @@ async def test_the_library(visit: Visit, photos: Path, tmp_path: Path) -> None:
     checks = visit.page.locator("main section").last
     await checks.locator("button").nth(2).click()
     await expect(checks.locator("tbody tr")).to_have_count(6)  # two gates, three levels
-    await visit.in_order()
+    await visit.in_order("group")
 
     row = visit.page.locator("tr", has=visit.page.get_by_role("link", name="clapton"))
     await row.get_by_role("button").click()
@@ -117,7 +118,7 @@ async def test_the_library(visit: Visit, photos: Path, tmp_path: Path) -> None:
 
     await visit.page.get_by_role("link", name="biden").click()
     await expect(visit.page.locator("figure img")).to_be_visible()
-    await visit.in_order()
+    await visit.in_order("person")
 
 
 async def test_the_server_and_its_settings(visit: Visit) -> None:
@@ -129,20 +130,20 @@ async def test_the_server_and_its_settings(visit: Visit) -> None:
     story = visit.page.locator("section", has=visit.page.locator("form")).locator("dl")
     await expect(story).to_contain_text("/face-api/v3/face/detect")
     await expect(story).to_contain_text(str(refused["error_code"]))
-    await visit.in_order()
+    await visit.in_order("server")
     await visit.go("settings")
     await expect(visit.page.get_by_text("FACE_PORT")).to_be_visible()
-    await visit.in_order()
+    await visit.in_order("settings")
 
 
 async def test_the_camera(visit: Visit) -> None:
     await visit.go("live")
     await visit.page.locator(".stage button").click()
     await expect(visit.page.locator("[role=status] .tag").first).to_be_visible()
-    await visit.in_order()
+    await visit.in_order("live")
     await visit.page.goto(f"{visit.url}/console/h5.html")
     await expect(visit.page.get_by_role("button")).to_be_visible()
-    await visit.in_order()
+    await visit.in_order("h5")
 
 
 async def test_many_people(visit: Visit, photos: Path) -> None:
@@ -151,10 +152,6 @@ async def test_many_people(visit: Visit, photos: Path) -> None:
     rows = visit.page.locator("tbody tr")
     await expect(rows).to_have_count(PAGE)
     await expect(visit.page.locator(".page-head")).to_contain_text(f"{CROWD + 1:,}")
-    first_paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-    await visit.page.reload()
-    await expect(rows).to_have_count(PAGE)
-    assert await visit.page.evaluate(first_paint) < FIRST_PAINT
     bytes_of_answers = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/admin/'))"
     bytes_of_answers += ".reduce((sum, one) => sum + one.decodedBodySize, 0)"
     assert await visit.page.evaluate(bytes_of_answers) < 50_000
@@ -170,4 +167,13 @@ async def test_many_people(visit: Visit, photos: Path) -> None:
     await visit.page.locator("dialog input[type=file]").set_input_files(photos / "id_lennon_2.jpg")
     await visit.page.locator("dialog .tile").first.click()
     await expect(visit.page.locator("h1")).to_have_text("john")
-    await visit.in_order()
+    await visit.in_order("many-people")
+
+
+@pytest.mark.parametrize("place", PAGES)
+async def test_first_paint(browser: Browser, library: ServerProcess, place: str) -> None:
+    """Something is there within a second, and so is the page's own head: in a browser that never was here before."""
+    seen: list[tuple[float, float]] = []
+    while len(seen) < LOADS and not any(max(load) < PAINT for load in seen):
+        seen.append(await paints(browser, library.url, place))
+    assert any(max(load) < PAINT for load in seen), f"{place}: first paint and head after {seen} ms"

@@ -332,6 +332,7 @@ export default {
   "server.quiet": "All quiet",
   "server.quiet_text": "Nothing was asked yet. Try a photo and come back.",
   "server.latency": "Latency",
+  "server.mean": "Mean ms",
   "server.interface": "Interface",
   "server.queue_wait": "Waiting for a lane",
   "server.batches": "Batches",

@@ -332,6 +332,7 @@ export default {
   "server.quiet": "暂无请求",
   "server.quiet_text": "还没有请求。先体验一张照片再回来。",
   "server.latency": "延迟",
+  "server.mean": "平均 ms",
   "server.interface": "接口",
   "server.queue_wait": "等待通道",
   "server.batches": "批处理",

@@ -6,7 +6,7 @@ import { curve, strangersText } from "../ui/curve.js";
 import { h, put } from "../ui/dom.js";
 import { base64, drop } from "../ui/drop.js";
 import { stages, verdicts } from "../ui/face.js";
-import { card, empty, explain, head, note, skeleton, tag } from "../ui/parts.js";
+import { card, empty, failed, head, note, skeleton, tag } from "../ui/parts.js";
 import { chips, figure } from "../ui/picture.js";
 import { snippets } from "../ui/snippets.js";
 
@@ -46,7 +46,7 @@ export async function show(root, { signal }) {
       const answer = await api.post("compare", { json: { first, second }, query: { max_faces: 20 }, signal });
       draw(answer);
     } catch (error) {
-      if (!signal.aborted) put(result, note(error.code === "no_face" ? t("compare.no_face", { side: t(`compare.${error.parameter || "first"}`) }) : explain(error), "bad"));
+      if (!signal.aborted) put(result, error.code === "no_face" ? note(t("compare.no_face", { side: t(`compare.${error.parameter || "first"}`) }), "bad") : failed(error, compare));
     }
   }
 

@@ -6,7 +6,7 @@ import { strangersText } from "../ui/curve.js";
 import { h, put } from "../ui/dom.js";
 import { drop } from "../ui/drop.js";
 import { stages } from "../ui/face.js";
-import { button, card, empty, explain, field, head, note, select, skeleton, tag } from "../ui/parts.js";
+import { button, card, empty, failed, field, head, select, skeleton, tag } from "../ui/parts.js";
 import { crop, figure } from "../ui/picture.js";
 import { thumbnail } from "../ui/thumbnail.js";
 
@@ -39,7 +39,7 @@ export async function show(root, { signal }) {
       const query = { app: kept.app, group: kept.group, max_faces: 100, candidates: 3, threshold: 0 };
       draw(await api.post("search", { body: kept.picture.bytes, query, signal }));
     } catch (error) {
-      if (!signal.aborted) put(result, note(explain(error), "bad"));
+      if (!signal.aborted) put(result, failed(error, search));
     }
   }
 

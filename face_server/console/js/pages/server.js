@@ -27,7 +27,7 @@ export async function show(root, { signal }) {
   let before = null;
   put(root, head(t("server.title"), t("server.text", { version: about.version, device: about.device })), now,
     card(t("server.errors"), errors),
-    card(t("server.story"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); tell(wanted.value.trim()); } }, h("div", { class: "grow" }, field(t("server.story_text"), wanted)), h("button", { class: "button", type: "submit" }, t("server.tell"))), story));
+    card(t("server.story"), h("div", { class: "stack" }, h("form", { class: "row low", onsubmit: (event) => { event.preventDefault(); tell(wanted.value.trim()); } }, h("div", { class: "grow" }, field(t("server.story_text"), wanted)), h("button", { class: "button", type: "submit" }, t("server.tell"))), story)));
 
   async function look() {
     const found = await api.get("server", {}, signal);
@@ -37,7 +37,7 @@ export async function show(root, { signal }) {
     if (before) rates.push(((total - before.total) * 1000) / (at - before.at));
     if (rates.length > KEPT) rates.shift();
     before = { total, requests: found.requests, at };
-    replace(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), h("div", { class: "halves" }, latency(found), h("div", { class: "stack" }, batches(found), galleries(found), space(found, about))));
+    replace(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), latency(found), batches(found), h("div", { class: "halves" }, galleries(found), space(found, about)));
   }
   async function watch() {
     while (!signal.aborted) {
@@ -69,6 +69,7 @@ function byDialect(now, before, seconds) {
 }
 
 const big = (label, value, aside) => h("div", { class: "figure-number" }, h("span", {}, label), h("b", {}, value), aside && h("small", {}, aside));
+const plain = (value) => (value === null || value === undefined ? "–" : number(value, value < 10 ? 1 : 0));
 const ms = (value) => (value === null || value === undefined ? "–" : `${number(value, value < 10 ? 1 : 0)} ms`);
 
 function numbers(found, rates) {
@@ -113,14 +114,14 @@ const dialectName = (name) => (t(`dialect.${name}`) === `dialect.${name}` ? name
 
 function latency(found) {
   const rows = [...found.latency].sort((a, b) => b.count - a.count).slice(0, 12);
-  const line = (name, one) => [name, count(one.count), ms(one.p50), ms(one.p95), ms(one.p99)];
-  return card(t("server.latency"), rows.length ? table([[t("server.interface")], [t("server.count"), "n"], ["p50", "n"], ["p95", "n"], ["p99", "n"]],
+  const line = (name, one) => [name, count(one.count), plain(one.mean), plain(one.p50), plain(one.p95), plain(one.p99)];
+  return card(t("server.latency"), rows.length ? table([[t("server.interface")], [t("server.count"), "n"], [t("server.mean"), "n wide"], ["p50 ms", "n"], ["p95 ms", "n"], ["p99 ms", "n"]],
     [...rows.map((one) => line(`${dialectName(one.dialect)} ${one.interface}`, one)), ...found.stages.map((one) => line(h("span", { class: "quiet" }, stageName(one.stage)), one)), line(h("span", { class: "quiet" }, t("server.queue_wait")), found.queue_wait)]) : h("p", { class: "quiet" }, t("server.quiet_text")));
 }
 
 function batches(found) {
   return card(t("server.batches"), found.batches.length ? table([[t("server.model")], [t("server.executions"), "n"], [t("server.rows"), "n"], [t("server.batch_mean"), "n"], [t("server.sizes"), "wide"]],
-    found.batches.map((one) => [one.model, count(one.executions), count(one.rows), number(one.mean, 2), h("span", { class: "quiet small" }, one.sizes.map((size) => `${count(size.most)}: ${count(size.count)}`).join(", "))])) : h("p", { class: "quiet" }, t("server.no_batches")),
+    found.batches.map((one) => [one.model, count(one.executions), count(one.rows), number(one.mean, 2), h("div", { class: "legend" }, one.sizes.map((size) => h("span", {}, `${size.most === null ? "…" : count(size.most)}: ${count(size.count)}`)))])) : h("p", { class: "quiet" }, t("server.no_batches")),
   found.refused.length > 0 && h("div", { class: "row" }, h("span", { class: "quiet small" }, t("server.refused")), found.refused.map((one) => tag(`${one.reason} · ${count(one.count)}`, "warn"))));
 }
 
@@ -143,8 +144,8 @@ export function accuracy(pack) {
 
 function failures(items, tell) {
   if (!items.length) return empty("check", t("server.no_errors"), t("server.no_errors_text"));
-  return table([[t("server.when")], ["log_id"], [t("server.interface")], [t("server.code")], [t("server.took"), "n"]],
-    items.map((one) => [h("span", { class: "quiet small" }, time(one.time)), button(String(one.log_id), { class: "plain little mono", onclick: () => tell(one.log_id) }), `${dialectName(one.dialect)} ${one.interface}`, tag(`${one.code}`, "bad"), ms(one.milliseconds)]));
+  return table([["log_id"], [t("server.interface")], [t("server.code")], [t("server.took"), "n wide"]],
+    items.map((one) => [h("div", {}, button(String(one.log_id), { class: "little mono", onclick: () => tell(one.log_id) }), h("div", { class: "quiet small" }, time(one.time))), `${dialectName(one.dialect)} ${one.interface}`, tag(`${one.code}`, "bad"), ms(one.milliseconds)]));
 }
 
 function told(one) {

@@ -84,7 +84,7 @@ function settings(place, items) {
   const changed = (one) => JSON.stringify(one.value) !== JSON.stringify(one.default);
   const shown = (value) => (value === null || value === "" ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
   const search = h("input", { class: "input", type: "search", placeholder: t("settings.find"), "aria-label": t("settings.find"), oninput: () => draw(search.value.trim().toLowerCase()) });
-  const draw = (word) => put(list, table([[t("settings.variable")], [t("settings.value")], [t("settings.default")]],
+  const draw = (word) => put(list, table([[t("settings.variable")], [t("settings.value")], [t("settings.default"), "wide"]],
     items.filter((one) => one.name.includes(word) || one.variable.toLowerCase().includes(word)).map((one) => [h("span", { class: "mono" }, one.variable), changed(one) ? tag(shown(one.value), "accent") : shown(one.value), h("span", { class: "quiet" }, shown(one.default))])));
   draw("");
   put(place, h("div", { class: "stack" }, h("p", { class: "quiet small" }, t("settings.all_text")), search, list));

@@ -5,7 +5,7 @@ import { count, t } from "../i18n.js";
 import { h, put } from "../ui/dom.js";
 import { drop } from "../ui/drop.js";
 import { angles, attributes, liveness, quality, stages } from "../ui/face.js";
-import { card, empty, explain, head, note, skeleton } from "../ui/parts.js";
+import { card, empty, failed, head, skeleton } from "../ui/parts.js";
 import { chips, figure, partColour } from "../ui/picture.js";
 import { snippets } from "../ui/snippets.js";
 
@@ -28,7 +28,7 @@ export async function show(root, { signal }) {
       last = { picture, answer };
       draw(result, picture, answer, about);
     } catch (error) {
-      if (!signal.aborted) put(result, note(explain(error), "bad"));
+      if (!signal.aborted) put(result, failed(error, () => look(picture)));
     }
   }
 }

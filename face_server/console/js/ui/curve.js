@@ -26,8 +26,10 @@ export function strangersText(calibration, score) {
   return t(bound ? "curve.fewer_than" : "curve.about", { share: oneIn(share) });
 }
 
-export function curve(calibration, score) {
-  const width = matchMedia("(max-width: 800px)").matches ? 330 : 640; // its letters keep their size on a phone
+// Drawn for both widths, so that its letters keep their size on a phone; the page shows the one that fits.
+export const curve = (calibration, score) => [drawn(calibration, score, 640, "wide"), drawn(calibration, score, 330, "small")];
+
+function drawn(calibration, score, width, kind) {
   const points = measured(calibration);
   const lowest = points.at(-1)[1];
   const x = (value) => LEFT + (value / 100) * (width - LEFT - RIGHT);
@@ -36,7 +38,7 @@ export function curve(calibration, score) {
   const end = x(points.at(-1)[0]);
   const here = Math.log10(strangers(calibration, score).share);
   const right = score < 75;
-  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": t("curve.label", { score: score.toFixed(1), strangers: strangersText(calibration, score) }) },
+  return s("svg", { class: `curve ${kind}`, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": t("curve.label", { score: score.toFixed(1), strangers: strangersText(calibration, score) }) },
     points.slice(1).map(([, exponent]) => [
       s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(exponent), y2: y(exponent) }),
       s("text", { x: LEFT - 8, y: y(exponent) + 4, "text-anchor": "end" }, oneIn(10 ** exponent)),

@@ -70,7 +70,7 @@ export function attributes(face) {
     [t("attribute.probability"), percent(face.probability, 1)],
     [t("attribute.size"), `${number(face.box.width)} × ${number(face.box.height)}`],
   ];
-  return card(t("attribute.title"), facts(rows), h("p", { class: "quiet small mono" }, `face_token ${face.token}`));
+  return card(t("attribute.title"), facts(rows), h("p", { class: "quiet small mono after" }, `face_token ${face.token}`));
 }
 
 export function angles(face) {

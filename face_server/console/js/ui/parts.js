@@ -27,6 +27,9 @@ export const tag = (text, kind = "", glyph) => h("span", { class: `tag ${kind}` 
 
 export const note = (text, kind = "") => h("p", { class: `note ${kind}`, role: kind === "bad" ? "alert" : null }, text);
 
+// What went wrong, and a way to ask again.
+export const failed = (error, again) => h("div", { class: "stack" }, note(explain(error), "bad"), h("div", {}, button(t("again"), { onclick: again }, "refresh")));
+
 export const field = (label, control) => h("label", { class: "field" }, label, control);
 
 export const facts = (pairs) =>

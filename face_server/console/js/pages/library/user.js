@@ -17,7 +17,7 @@ export async function showUser(root, { app, group, user, signal, go, crumbs }) {
   const reload = () => showUser(root, { app, group, user, signal, go, crumbs });
   let target = others[0] ?? "";
   const changing = () => h("form", { class: "stack", onsubmit: keep }, field(t("library.info_label"), info), h("div", {}, h("button", { class: "button primary", type: "submit" }, t("save"))));
-  const copying = () => (others.length ? h("div", { class: "row" }, field(t("library.copy_to"), select(t("library.copy_to"), others.map((name) => [name, name]), target, (next) => (target = next))), button(t("library.copy"), { onclick: copy }, "copy")) : h("p", { class: "quiet small" }, t("library.no_other")));
+  const copying = () => (others.length ? h("div", { class: "row low" }, field(t("library.copy_to"), select(t("library.copy_to"), others.map((name) => [name, name]), target, (next) => (target = next))), button(t("library.copy"), { onclick: copy }, "copy")) : h("p", { class: "quiet small" }, t("library.no_other")));
   put(root, crumbs(app, group, user),
     head(user, t("library.since", { time: time(one.created) }), may("operator") && button(t("library.delete_user", { user: "" }).trim(), { class: "danger", onclick: removeUser }, "trash")),
     card(t("library.faces"), h("div", { class: "stack" }, faces, may("operator") && drop({ title: t("library.add_face"), compact: true, signal, onpicture: add }))),
