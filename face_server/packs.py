@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from face_server.settings import Settings
 from face_server.vision import install as installing
 from face_server.vision import manifest
 from face_server.vision.fetch import FromNetwork
-from face_server.vision.packs import BUILTIN, Pack, PackError, Problem, defined, find_pack, models_home
+from face_server.vision.packs import BUILTIN, Pack, PackError, Problem, TooFewPairs, defined, find_pack, models_home
 
 if TYPE_CHECKING:
     from face_server.vision.calibration import Measured
 
-CARD = "MODEL_CARD.md"
+__all__ = ["CARD", "MANIFEST", "Origin", "PackError", "Packs", "Table", "Told", "TooFewPairs"]
+
+CARD, MANIFEST = "MODEL_CARD.md", manifest.NAME
 MOST_UNPACKED = 20 << 30  # bytes of an archive of pictures
 
 Told = Callable[[str, int, int], None]  # what it is at, how much of it is done, of how much (0: unknown)
@@ -116,6 +119,10 @@ class Packs:
             table["roles"]["embed"]["calibration"] = measured.table()
             manifest.write(pack.folder / manifest.NAME, table)
         return measured, faceless
+
+
+def packs_of(settings: Settings) -> Packs:
+    return Packs(settings.models_dir or settings.data_dir / "models")
 
 
 def size(pack: Pack) -> int:

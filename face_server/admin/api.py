@@ -23,14 +23,19 @@ from face_server.admin.keys import Keys
 from face_server.admin.library import Library
 from face_server.admin.limits import Limits
 from face_server.admin.look import Analyze, Looking
+from face_server.admin.packs import PackJobs, PackShelf
+from face_server.admin.reextracting import KIND as REEXTRACT
+from face_server.admin.reextracting import Reextracting
 from face_server.admin.replaying import Replaying
 from face_server.admin.roles import Role
 from face_server.admin.server import Figures, Sources
 from face_server.admin.session import Sessions
 from face_server.admin.shown import SettingsShown
 from face_server.admin.tidying import Tidying
+from face_server.admin.uploads import Uploads
 from face_server.faces.apps import Apps
 from face_server.faces.service import FaceService
+from face_server.packs import packs_of
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
 from face_server.store.store import Store
@@ -89,8 +94,11 @@ class Admin:
         sessions = Sessions(store.operators, deployment.public)
         self._gate = Gate(sessions, store.audit, settings.queue_mb * MB)
         self._account, self._history = Account(sessions, store.audit), History(store.audit)
-        searches = Tidying(service, store).all() | Replaying(service, store).all()
-        self._jobs = Jobs(store.jobs, Deleting(service).all(), searches, undo_seconds)
+        found, uploads = packs_of(settings), Uploads(settings.data_dir / "uploads")
+        searches = Tidying(service, store).all() | Replaying(service, store).all() | PackJobs(found, uploads).all()
+        searches |= Reextracting(service).all()
+        self._jobs = Jobs(store.jobs, Deleting(service).all(), searches, undo_seconds, lasting=[REEXTRACT])
+        self._packs, self._uploads = PackShelf(found, uploads, self._jobs, store.jobs, settings), uploads
         self._library = Library(service, store, deployment.blobs, self._jobs)
         self._looking = Looking(service, deployment.analyze, settings)
         self._about = Telling(service, settings, deployment.pack, deployment.device, deployment.dialects, undo_seconds)
@@ -114,6 +122,7 @@ class Admin:
         self._looking_routes(api)
         self._library_routes(api)
         self._work_routes(api)
+        self._pack_routes(api)
         return list(api.routes)
 
     def _session_routes(self, api: APIRouter) -> None:
@@ -167,6 +176,16 @@ class Admin:
         self._add(api, "POST", "/keys/rotate", keys.rotate, _change("rotate_key", Role.ADMIN))
         self._add(api, "DELETE", "/keys", keys.delete, _change("delete_key", Role.ADMIN), 204)
         self._add(api, "GET", "/audit", self._history.listed, Rule("audit", Role.OPERATOR))
+
+    def _pack_routes(self, api: APIRouter) -> None:
+        shelf = self._packs
+        self._add(api, "GET", "/packs", shelf.listed, Rule("packs"))
+        self._add(api, "GET", "/packs/card", shelf.card, Rule("pack_card"))
+        self._add(api, "POST", "/packs/install", shelf.install, _change("install_pack", Role.ADMIN), 202)
+        self._add(api, "POST", "/packs/verify", shelf.verify, _change("verify_pack", Role.ADMIN), 202)
+        self._add(api, "POST", "/packs/calibrate", shelf.calibrate, _change("calibrate_pack", Role.ADMIN), 202)
+        upload = Rule("upload", Role.ADMIN, changes=True, streams=True)
+        self._add(api, "POST", "/uploads", self._uploads.add, upload, 201, picture=True)
 
     def _add(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from face_server import errors
+from face_server.packs import PackError, TooFewPairs
 from face_server.store.access import AppHasCredential, AppMissing
 
 _TABLE: dict[type[Exception], tuple[int, str]] = {
@@ -30,6 +31,8 @@ _TABLE: dict[type[Exception], tuple[int, str]] = {
     errors.StoreFailed: (500, "store_failed"),
     errors.Busy: (503, "busy"),
     errors.Cancelled: (503, "busy"),
+    PackError: (422, "pack"),
+    TooFewPairs: (422, "too_few_pairs"),
     AppMissing: (404, "app_missing"),
     AppHasCredential: (409, "app_has_key"),
 }

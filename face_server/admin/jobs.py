@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -77,9 +77,9 @@ class Job(BaseModel):
 
 
 class NewJob(BaseModel):
-    kind: Literal["duplicates", "doubtful", "gates"]
+    kind: Literal["duplicates", "doubtful", "gates", "reextract"]
     app: Annotated[str, Field(min_length=1, max_length=128)]
-    group: Annotated[str | None, Field(min_length=1, max_length=128)] = None  # gates: all of the app
+    group: Annotated[str | None, Field(min_length=1, max_length=128)] = None  # gates, reextract: all of the app
     own: Proposal | None = None  # gates: limits that are tried beside those that the app has
     # Below it every hundredth pair of strangers is alike, and that is no finding.
     score: Annotated[float, Field(ge=60, le=100)] = 90
@@ -90,7 +90,8 @@ class Table(Page[list[str | int | float | None]]):
 
 
 class Jobs:
-    """`deletions` go on after a restart; `searches`, which change nothing, do not."""
+    """`deletions` go on after a restart, and so do searches that are `lasting`; all others, which change nothing or
+    are begun again easily, do not."""
 
     def __init__(
         self,
@@ -98,9 +99,10 @@ class Jobs:
         deletions: Mapping[str, Work],
         searches: Mapping[str, Work],
         undo_seconds: float = UNDO_SECONDS,
+        lasting: Collection[str] = (),
     ) -> None:
         self._rows, self._deletions, self._searches = rows, deletions, searches
-        self._undo_seconds = undo_seconds
+        self._undo_seconds, self._lasting = undo_seconds, frozenset({*deletions, *lasting})
         self._running: dict[int, _Running] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._living: asyncio.Task[None] | None = None
@@ -125,7 +127,7 @@ class Jobs:
         for row in await self._rows.abandoned():
             if row.id in self._running or not await self._rows.take(row.id):
                 continue
-            if row.kind in self._deletions:
+            if row.kind in self._lasting:
                 await self._rows.change_mine(row.id, state=WAITING)
                 self._begin(row)
             else:
@@ -170,11 +172,12 @@ class Jobs:
     # The API
 
     async def add(self, request: Request, new: NewJob) -> Job:
-        """Looks through a group: for faces that need a second look, or for what the gates would have refused."""
+        """Looks through a group: for faces that need a second look, for what the gates would have refused, or for faces
+        of another pack, which get new templates; those that cannot are the rows of its result."""
         what = {"app": new.app}
         if new.group is not None:
             what["group"] = new.group
-        elif new.kind != "gates":
+        elif new.kind not in ("gates", "reextract"):
             raise Refusal(400, "bad_parameter", "group: a group is expected.", "group")
         if new.kind == "duplicates":
             what["score"] = f"{new.score:g}"
@@ -216,6 +219,9 @@ class Jobs:
         rows = await self._rows.result(job_id, -1 if after is None else after, limit + 1)
         found, following = page(rows, limit, lambda one: one[0])
         return Table(columns=row.columns, items=[cells for _, cells in found], next=following)
+
+    async def start(self, kind: str, what: Mapping[str, str], who: Who) -> Job:
+        return await self._add(kind, what, 0.0, who)
 
     # Running
 

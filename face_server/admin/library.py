@@ -63,6 +63,7 @@ class Face(BaseModel):
     user: str
     group: str
     picture: bool
+    other_model: bool  # its template is of another pack: it is not searched
     created: float
     deletion: str | None
 
@@ -247,6 +248,7 @@ class Library:
             user=row.user,
             group=row.group,
             picture=bool(row.picture),
+            other_model=row.embedding_id != self._service.info.embedding_id,
             created=row.created,
             deletion=self._jobs.deleting(app, row.group, row.user, str(row.id)),
         )

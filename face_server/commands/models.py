@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from face_server.errors import FaceError
-from face_server.packs import CARD, Origin, Packs, Told, gives, measured_rates, size
+from face_server.packs import CARD, Origin, Packs, Told, gives, measured_rates, packs_of, size
 from face_server.settings import load_settings
 from face_server.vision import manifest
 from face_server.vision.packs import BUILTIN, Pack
@@ -213,8 +213,7 @@ def _facts(pack: Pack) -> dict[str, Any]:
 
 
 def _packs(models_dir: Path | None) -> Packs:
-    settings = load_settings()
-    return Packs(models_dir or settings.models_dir or settings.data_dir / "models")
+    return Packs(models_dir) if models_dir else packs_of(load_settings())
 
 
 def _size(count: int) -> str:

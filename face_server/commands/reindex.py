@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from face_server.faces.reindexing import Left
 
 SOME_LEFT, INTERRUPTED = 1, 130
-NICENESS = 10  # the requests of a server beside it come first
+NICENESS = 5  # the requests of a server beside it come first
 REPORT = "reindex.left.csv"
 
 app = typer.Typer(add_completion=False)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face_server.errors import FaceError, PictureError
+from face_server.errors import PictureError
 from face_server.model import Task, Want
 from face_server.vision import offline
-from face_server.vision.packs import Pack, PackError
+from face_server.vision.packs import Pack, PackError, TooFewPairs
 
 Floats = NDArray[np.float32]
 
@@ -26,10 +26,6 @@ _BLOCK = 2000
 # Similarities are counted in steps of 1/20,000: finer than a score's last digit on the wire.
 _STEPS = 40_000
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-
-
-class TooFewPairs(FaceError):
-    """Not enough pictures of different people to measure the rate that 80 stands for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ class PackError(FaceError):
     """A pack that is missing, or cannot be used as it is."""
 
 
+class TooFewPairs(FaceError):
+    """Not enough pictures of different people to measure the rate that 80 stands for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Raw model value -> score, piecewise linear between knots."""
