@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import numpy as np
 from pydantic import BaseModel
 
 from face_server import __version__
@@ -158,5 +157,4 @@ def _pack(service: FaceService, facts: PackFacts) -> Pack:
 
 
 def _score(service: FaceService, cosine: float) -> float:
-    (score,) = Scorer(service.info.calibration).score(np.array([cosine], np.float32)).tolist()
-    return round(float(score), 2)
+    return round(Scorer(service.info.calibration).score(cosine), 2)

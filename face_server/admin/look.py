@@ -109,7 +109,7 @@ class Looking:
         return Compared(
             first=await _shown(first),
             second=await _shown(second),
-            scores=np.round(scorer.score(cosines), 4).tolist(),
+            scores=[scorer.scores(row) for row in cosines.tolist()],
             cosines=np.round(cosines.astype(np.float64), 6).tolist(),
             **clock.read(),
         )

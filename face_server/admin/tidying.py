@@ -143,5 +143,4 @@ def _read(_: int, count: int, parts: Iterable[tuple[Sequence[Any], ...]]) -> Gro
 
 
 def _score(scorer: Scorer, cosine: float) -> float:
-    (score,) = scorer.score(np.array([cosine], np.float32)).tolist()
-    return round(float(score), 2)
+    return round(scorer.score(cosine), 2)

@@ -36,6 +36,9 @@ class Unreadable(Exception):
     """A body that is there and cannot be read, or has the wrong shape."""
 
 
+ABSENT = Raw()
+
+
 class Bodies:
     """Reads bodies. One may not be larger than `largest`, and all that are being read not than `together`: clients that
     send slowly must not fill the memory."""
@@ -150,7 +153,7 @@ class Shape:
 
     def __init__(self, names: Sequence[str], most: int = 1) -> None:
         self._names = tuple(names)
-        known: list[Any] = [(name, Raw, Raw()) for name in names]
+        known: list[Any] = [(name, Raw, ABSENT) for name in names]
         entry = msgspec.defstruct("Entry", known, gc=False)
         places: list[Any] = [(f"place{index}", entry | None, None) for index in range(most + 1)]
         self._object = msgspec.json.Decoder(entry)
@@ -167,7 +170,8 @@ class Shape:
         return [self._fields(element) for element in found if element is not None]
 
     def _fields(self, entry: object) -> Fields:
-        return Fields({name: getattr(entry, name) for name in self._names})
+        values = ((name, getattr(entry, name)) for name in self._names)
+        return Fields({name: value for name, value in values if value is not ABSENT})
 
     @staticmethod
     def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> object:

@@ -18,6 +18,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from face_server.engine.answers import Answers
 from face_server.engine.meter import Meter, NoMeter
 from face_server.engine.pace import Pace
 from face_server.errors import Busy, Cancelled, FaceError, Stage
@@ -28,6 +29,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 HEADROOM = 0.9  # share of the time left that the queue may use up: an estimate is no promise
+MUCH = 2  # work waiting for every lane: from then on results go together
+QUICK_SECONDS = 0.05  # of work on average: the results of slower work do not wait
 SPARE = 2.0  # times the average: what is begun with less time left is often late
 LEARNING = 0.1  # weight of the newest piece of work in the average
 NICENESS = 2  # of a lane, relative to the process: the event loop is short of breath first when cores are full
@@ -46,6 +49,8 @@ class _Job(Generic[T]):
     queued: float
     background: bool
     abandoned: bool = False
+    result: T | None = None
+    error: BaseException | None = None
 
     def refusal(self, needed: float) -> FaceError | None:
         """Why this should not run any more. It needs about so many seconds."""
@@ -59,19 +64,13 @@ class _Job(Generic[T]):
         if not self.future.done():
             self.future.set_exception(Busy(Stage.DEADLINE))
 
-    def settle(self, result: T | None, error: BaseException | None) -> None:
-        def tell() -> None:
-            if self.future.done():
-                return
-            if error is not None:
-                self.future.set_exception(error)
-            else:
-                self.future.set_result(result)  # type: ignore[arg-type]
-
-        try:
-            self.loop.call_soon_threadsafe(tell)
-        except RuntimeError:
-            log.debug("an answer found its event loop closed")
+    def tell(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]
 
 
 class Lanes:
@@ -89,6 +88,7 @@ class Lanes:
         self._running = 0
         self._alive = 0
         self._closed = False
+        self._answers = Answers()
         self._seconds = 0.0  # average lane time of one request, its urgent work included
         self._unbilled = 0.0  # lane time of urgent work that is not yet in the average
 
@@ -141,6 +141,7 @@ class Lanes:
         """Run the work in a lane, with the context of the caller. Urgent work ends a request that was let in before.
         Work in the background is never refused and waits until no request does; its caller keeps it few."""
         job = self._job(work, size, urgent)
+        self._answers.tell(job.loop)
         try:
             self._enqueue(job)
         except Busy as busy:
@@ -199,7 +200,7 @@ class Lanes:
             self._wake.notify_all()
         for job in jobs:
             self._meter.refused(Stage.SHUTDOWN.value)
-            job.settle(None, Busy(Stage.SHUTDOWN))
+            self._settle(job, None, Busy(Stage.SHUTDOWN))
 
     # In the lane threads
 
@@ -218,7 +219,10 @@ class Lanes:
     def _take(self) -> _Job[object] | None:
         with self._wake:
             while not self._closed:
-                queue = self._urgent or self._waiting or self._background
+                queue = self._urgent or self._waiting
+                if not queue:
+                    self._answers.send()  # nobody else may come by for a while
+                    queue = self._background
                 if queue:
                     job = queue.popleft()
                     self._bytes -= job.size
@@ -234,7 +238,7 @@ class Lanes:
         if refusal is not None:
             self._learn(job, None)
             self._meter.refused("deadline" if isinstance(refusal, Busy) else "gone")
-            job.settle(None, refusal)
+            self._settle(job, None, refusal)
             return
         if not job.background:
             self._meter.queued(begun - job.queued)
@@ -245,10 +249,15 @@ class Lanes:
             error = raised
         self._learn(job, time.monotonic() - begun)
         if error is None or isinstance(error, Exception):
-            job.settle(result, error)
+            self._settle(job, result, error)
         else:  # not a failure of the work but the end of the thread
-            job.settle(None, RuntimeError(f"the lane died: {error!r}"))
+            self._settle(job, None, RuntimeError(f"the lane died: {error!r}"))
             raise error
+
+    def _settle(self, job: _Job[object], result: object, error: BaseException | None) -> None:
+        job.result, job.error = result, error
+        more = len(self._waiting) >= MUCH * self.count and self._seconds < QUICK_SECONDS
+        self._answers.give(job, hold=more and not job.urgent)
 
     def _learn(self, job: _Job[object], seconds: float | None) -> None:
         with self._wake:

@@ -252,8 +252,7 @@ class Album:
     def _scored(self, hits: Sequence[Hit]) -> list[tuple[Hit, float]]:
         if self._scorer is None:
             raise ModelMissing("embed")
-        scores = self._scorer.score(np.array([hit.cosine for hit in hits], np.float32)).tolist()
-        return [(hit, round(score, 4)) for hit, score in zip(hits, scores, strict=True)]
+        return list(zip(hits, self._scorer.scores(hit.cosine for hit in hits), strict=True))
 
     async def _removed(self, removed: Removed) -> None:
         await self._registry.applied(removed.write)

@@ -129,7 +129,7 @@ class FaceService:
     async def compare(self, app: str, first: Ask, second: Ask) -> Comparison:
         one, other = await together([self._checked(app, ask, Want.EMBEDDING) for ask in (first, second)])
         cosines = np.stack([embedding(face) for face in other]) @ embedding(one[0])
-        return Comparison(one[0], other, tuple(self._scores(cosines)))
+        return Comparison(one[0], other, tuple(self._scores(cosines.tolist())))
 
     # Searching
 
@@ -177,7 +177,7 @@ class FaceService:
         return await self._paid(lambda: search.scan(vectors))
 
     def _good(self, hits: Sequence[Hit], threshold: float) -> list[tuple[Hit, float]]:
-        scores = self._scores(np.array([hit.cosine for hit in hits], np.float32))
+        scores = self._scores([hit.cosine for hit in hits])
         return [(hit, score) for hit, score in zip(hits, scores, strict=True) if score >= threshold]
 
     # Registering
@@ -268,11 +268,10 @@ class FaceService:
         if want not in self._vision.info.capabilities:
             raise ModelMissing(role)
 
-    def _scores(self, cosines: np.ndarray[Any, np.dtype[np.float32]]) -> list[float]:
+    def _scores(self, cosines: list[float]) -> list[float]:
         if self._scorer is None:
             raise ModelMissing("embed")
-        # Equal faces in two groups must be equal on the wire too, whatever the last bit of their cosine is.
-        return [round(score, 4) for score in self._scorer.score(cosines).tolist()]
+        return self._scorer.scores(cosines)
 
 
 def _sorted_out(faces: Sequence[Face], asked: Gates, limits: gates.Limits) -> tuple[tuple[Face, ...], list[FaceError]]:

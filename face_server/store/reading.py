@@ -270,12 +270,15 @@ def _page(query: sa.Select[Any], start: int, length: int | None) -> sa.Select[An
 
 
 def _group(row: sa.Row[Any]) -> GroupRef:
-    meta = json.loads(row.meta)
-    return GroupRef(row.id, row.app_id, row.name, row.seq, row.embedding_id, meta, row.created, row.updated)
+    return GroupRef(row.id, row.app_id, row.name, row.seq, row.embedding_id, _meta(row), row.created, row.updated)
 
 
 def _user(row: sa.Row[Any]) -> UserRow:
-    return UserRow(row.id, row.group_name, row.name, row.info, json.loads(row.meta), row.created, row.updated)
+    return UserRow(row.id, row.group_name, row.name, row.info, _meta(row), row.created, row.updated)
+
+
+def _meta(row: sa.Row[Any]) -> dict[str, Any]:
+    return {} if row.meta == "{}" else json.loads(row.meta)
 
 
 def _change(row: sa.Row[Any], seal: Seal) -> Change:
@@ -311,7 +314,7 @@ def _face(row: sa.Row[Any], seal: Seal) -> FaceRow:
         template,
         spot,
         row.picture,
-        json.loads(row.meta),
+        _meta(row),
         row.created,
         row.embedding_id,
     )

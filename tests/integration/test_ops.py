@@ -27,7 +27,7 @@ from face_server.ops import logging as ops_logging
 from face_server.ops.context import Ending, LogIds, RequestScope
 from face_server.ops.health import Probes
 from face_server.ops.metrics import Metrics
-from face_server.ops.serving import HEADER_BYTES, BoundedProtocol, is_public
+from face_server.ops.serving import HEADER_BYTES, Protocol, is_public
 from face_server.request import RequestContext, checkpoint, current, stage
 
 Endings = list[Ending]
@@ -42,7 +42,7 @@ async def until(true: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def served(app: object, **options: object) -> AsyncIterator[int]:
     """The app behind a real HTTP server. Gives its port."""
-    config = uvicorn.Config(app, port=0, http=BoundedProtocol, log_config=None, lifespan="off", **options)  # type: ignore[arg-type]
+    config = uvicorn.Config(app, port=0, http=Protocol, log_config=None, lifespan="off", **options)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     await until(lambda: server.started)
@@ -346,3 +346,15 @@ def test_a_late_answer_is_busy() -> None:
     with pytest.raises(Busy), stage("detect"):
         pytest.fail("ran")
     current.reset(token)
+
+
+async def test_the_head_of_an_answer_and_its_body_leave_together() -> None:
+    async def handler(request: Request) -> Response:
+        return Response(b"well" * 100)
+
+    async with served(scoped(handler, [])) as port:
+        for ending in (b"", b"Connection: close\r\n"):
+            head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n" + ending + b"\r\n"
+            reader, writer = await send(port, head)
+            assert (await reader.read(1 << 16)).endswith(b"\r\n\r\n" + b"well" * 100)
+            writer.close()

@@ -5,10 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from face_server.engine.lanes import Lanes
+from face_server.engine.answers import TOGETHER, Answers
+from face_server.engine.lanes import QUICK_SECONDS, Lanes
 from face_server.engine.pace import BURST, Pace
 from face_server.errors import Busy, Cancelled, Stage
 from face_server.request import RequestContext, current
@@ -212,3 +214,68 @@ async def test_first_refusals_leave_at_once_and_then_they_are_paced() -> None:
     assert time.monotonic() - begun < 0.05
     await asyncio.gather(*(pace.refuse() for _ in range(40)))
     assert 0.15 < time.monotonic() - begun < 0.4
+
+
+class Wakings:
+    """How often a lane wakes the loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        loop = asyncio.get_running_loop()
+        self._wake = loop.call_soon_threadsafe
+        monkeypatch.setattr(loop, "call_soon_threadsafe", self._counted)
+
+    def _counted(self, *args: Any, **options: Any) -> object:
+        self.count += threading.current_thread().name.startswith("lane")
+        return self._wake(*args, **options)
+
+
+async def answered(lane: Lanes, work: Callable[[int], int], count: int) -> None:
+    """So many pieces of work that all wait before the first one begins."""
+    gate = Gate()
+    held = await gate.hold(lane)
+    waiting = [asyncio.create_task(lane.submit(lambda number=number: work(number))) for number in range(count)]  # type: ignore[misc]
+    await asyncio.sleep(0)
+    gate.opened.set()
+    assert await asyncio.gather(held, *waiting) == [None, *map(work, range(count))]
+
+
+async def test_results_go_together_while_quick_work_waits(lane: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(50):
+        await lane.submit(int)
+    wakings = Wakings(monkeypatch)
+    await answered(lane, int, 40)
+    assert 40 / TOGETHER <= wakings.count < 20
+    await lane.submit(int)
+    assert lane.length == 0
+
+
+async def test_results_of_slow_work_go_one_by_one(lane: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    await lane.submit(lambda: time.sleep(2 * QUICK_SECONDS))
+    wakings = Wakings(monkeypatch)
+    await answered(lane, lambda number: time.sleep(QUICK_SECONDS) or number, 4)
+    assert wakings.count == 1 + 4
+
+
+async def test_answers_find_each_its_own_loop() -> None:
+    answers, here = Answers(), asyncio.get_running_loop()
+    there = asyncio.new_event_loop()
+    told: list[asyncio.AbstractEventLoop] = []
+
+    class Known:
+        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+            self.loop = loop
+
+        def tell(self) -> None:
+            told.append(self.loop)
+
+    for loop in (here, there, here):
+        answers.give(Known(loop), hold=True)
+    assert not told
+    answers.tell(here)
+    assert told == [here, here]
+    there.call_soon(there.stop)
+    await asyncio.to_thread(there.run_forever)
+    assert told == [here, here, there]
+    there.close()
+    answers.give(Known(there), hold=False)  # nobody is there any more
