@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from face_server.admin.jobs import Progress, Result, Work
+from face_server.admin.rescoring import rescored
 from face_server.errors import Busy, FaceError, NotLive, QualityRefused
 from face_server.faces import gates
 from face_server.faces.asks import Ask
@@ -35,14 +36,14 @@ class Replaying:
         return {"gates": self.gates}
 
     async def gates(self, what: Mapping[str, str], progress: Progress) -> Result:
-        """How many faces each level would have refused, with the app's limits and with others that are proposed. A face
-        of which no picture is kept is not judged."""
-        asked, limits = self._asked(), [self._service.limits.of(what["app"])]
+        """How many faces each level would have refused, with the app's limits and with others that are proposed; a face
+        of which no picture is kept is not judged. And what the scores that were set would have done."""
+        asked, limits, groups = self._asked(), [self._service.limits.of(what["app"])], await self._groups(what)
         if "own" in what:
             limits.append(limits_of(json.loads(what["own"])))
         refused: Counter[tuple[Name, int]] = Counter()
         judged = 0
-        async for row in self._faces(await self._groups(what), progress):
+        async for row in self._faces(groups, progress):
             face = await self._look(what["app"], row) if row.picture else None
             progress.done += 1
             if face is not None:
@@ -58,6 +59,7 @@ class Replaying:
         rows: list[Cells] = [
             [*_words(name), refused[name, 0], judged, left, *(refused[name, which] for which in then)] for name in asked
         ]
+        rows += await rescored(self._service, self._store, groups, limits)
         return Result((*COLUMNS, *(THEN for _ in then)), rows)
 
     def _asked(self) -> dict[Name, Gates]:

@@ -109,7 +109,7 @@ class Tidying:
 
     async def _group(self, what: Mapping[str, str]) -> Group:
         home = await self._service.library.group(what["app"], what["group"])
-        return await self._store.gallery(home, _read, self._service.info.embedding_id)
+        return await self._store.gallery(home, read, self._service.info.embedding_id)
 
     async def _names(self, group: Group, rows: Iterable[int]) -> dict[int, str]:
         wanted = sorted(set(rows))
@@ -130,7 +130,7 @@ def _compared(group: Group, first: int, rows: int, look: Callable[[int, Floats],
     return look(first, group.vectors[first : first + rows] @ group.vectors.T)
 
 
-def _read(_: int, count: int, parts: Iterable[tuple[Sequence[Any], ...]]) -> Group:
+def read(_: int, count: int, parts: Iterable[tuple[Sequence[Any], ...]]) -> Group:
     faces, users, templates = [], [], []
     for face_ids, user_ids, vectors in parts:
         faces.append(np.array(face_ids, np.int64))

@@ -16,13 +16,13 @@ import pytest
 
 from scripts.load.server import ServerProcess, serving
 from tests.admin_client import Console, furnish
-from tests.baidu_client import Baidu, image, pixels, png, text
+from tests.baidu_client import Baidu, image, pixels, png, text, variant
 from tests.clients.cloudwalk_client import CloudWalk
 from tests.clients.enn_client import Enn, EnnError
 from tests.clients.facebox_client import FaceBox, picture
 from tests.clients.sid_client import Sid
 from tests.dialects.test_cloudwalk import refusal
-from tests.portraits import another_of, portrait_of
+from tests.portraits import portrait_of
 from tests.postgres import Postgres
 
 DARK, NOT_LIVE, NOBODY = 223115, 223120, 222207
@@ -135,7 +135,7 @@ def test_the_other_dialects_ask_their_app_too(
 
 def test_the_score_where_a_request_names_none(serves: ServerProcess, admin: Console, astronaut: bytes) -> None:
     astronaut = portrait_of(astronaut)
-    alike = another_of(astronaut)  # no score of 100
+    alike = variant(astronaut, 1)  # no score of 100
     api = app_of(serves, "scores")
     assert api("face/add", **image(astronaut), group_id="g", user_id="u").code == 0
     searches = [
@@ -248,7 +248,7 @@ def test_the_command_beside_a_server_and_a_restart(serves: ServerProcess, astron
     assert json.loads(done.stdout)["own"] == STRICT
     until(lambda: api("face/add", **photo).code == DARK)
     serves.stop()
-    serves.start()
+    serves.start(timeout=300)
     assert api("face/add", **photo).code == DARK
 
     wrong = command(serves, "told", "--set", "normal.sharpness=1")

@@ -247,6 +247,18 @@ def test_faces_without_a_picture_are_not_judged(console: Console) -> None:
     assert {(refused, judged, left) for _, _, refused, judged, left in rows} == {(0, 0, 5)}
 
 
+def test_what_another_score_would_have_done(console: Console) -> None:
+    """Of anna's two faces and bert's three one is a picture of anna: it misses bert, and finds anna with the two."""
+    new = {"kind": "gates", "app": "default", "group": "mixed"}
+    for score, missed, mistaken in ((100, 5, 0), (90, 1, 3), (0, 0, 5)):
+        job = console.ended(console.ask("POST", "/jobs", 202, json=new | {"own": {"threshold.search": score}})["id"])
+        table = console.ask("GET", f"/jobs/{job['id']}/result")
+        rows = [dict(zip(table["columns"], row, strict=True)) for row in table["items"]]
+        found = {row["level"]: row for row in rows if row["gate"] == "search"}
+        assert (found["missed"]["refused_then"], found["mistaken"]["refused_then"]) == (missed, mistaken), score
+        assert (found["missed"]["refused"], found["missed"]["judged"], found["missed"]["not_judged"]) == (1, 5, 0)
+
+
 @pytest.mark.parametrize("change", [{"score": 59}, {"score": 101}, {"kind": "delete_group"}, {"group": ""}])
 def test_a_job_that_makes_no_sense(console: Console, change: dict[str, object]) -> None:
     new = {"kind": "duplicates", "app": "default", "group": "mixed"} | change

@@ -96,7 +96,7 @@ async def test_a_change_is_looked_at_before_it_is_saved(visit: Visit) -> None:
 async def test_who_may_not_change_them_only_sees_them(visit: Visit) -> None:
     await sign_in(visit, "operator")
     await visit.go("settings")
-    await expect(visit.page.locator("select")).to_be_visible()
-    await expect(visit.page.locator("td", has_text="0.6").first).to_be_visible()
+    card = visit.page.locator("section", has=visit.page.locator("td", has_text="0.6"))
+    await expect(card.locator("select").first).to_be_visible()
     await expect(visit.page.locator("input.figure")).to_have_count(0)
     await visit.in_order()

@@ -2,7 +2,7 @@
 
 import { may } from "../../account.js";
 import * as api from "../../api.js";
-import { count, number, percent, t } from "../../i18n.js";
+import { count, percent, t } from "../../i18n.js";
 import { h, put } from "../../ui/dom.js";
 import { LEVELS } from "../../ui/face.js";
 import { watch } from "../../ui/job.js";
@@ -73,18 +73,20 @@ async function show(body, app, signal) {
 }
 
 const proposed = (fields) => Object.fromEntries(Object.entries(fields).filter(([, node]) => node.value.trim() !== "").map(([name, node]) => [name, Number(node.value)]));
-const usual = (limit) => (limit.contract === null ? t("gates.vendor") : number(limit.contract, 2));
-const said = (limit) => (limit.value === null ? t("gates.vendor") : number(limit.value, 2));
+const usual = (limit) => (limit.contract === null ? t("gates.vendor") : String(limit.contract));
+const said = (limit) => (limit.value === null ? t("gates.vendor") : String(limit.value));
 
 const input = (limit, label, oninput) => h("input", {
   class: "input figure", type: "number", step: "any", min: limit.least, max: limit.most, "aria-label": label, placeholder: usual(limit), value: limit.own ? limit.value : "", oninput,
 });
+
+const words = (gate, level) => (SCORES.includes(gate) ? [t(`gates.${gate}`), t(`gates.${level}`)] : [t(`${gate}.title`), level]);
 
 // What is refused now, and what would be then, with the same pictures.
 function refusals({ columns, items }) {
   const at = (row, name) => row[columns.indexOf(name)];
   const share = (row, name) => (at(row, "judged") ? `${count(at(row, name))} (${percent(at(row, name) / at(row, "judged"), 1)})` : "–");
   return [table([[t("checks.gate")], [t("checks.level")], [t("gates.now"), "n"], [t("gates.then"), "n"]],
-    items.map((row) => [t(`${at(row, "gate")}.title`), at(row, "level"), share(row, "refused"), share(row, "refused_then")])),
+    items.map((row) => [...words(at(row, "gate"), at(row, "level")), share(row, "refused"), share(row, "refused_then")])),
   items.length > 0 && h("p", { class: "quiet small" }, t("checks.judged", { n: count(at(items[0], "judged")), left: count(at(items[0], "not_judged")) }))];
 }
