@@ -84,6 +84,18 @@ def doubtful(
     _follow(call, wait, "POST", "/jobs", body)
 
 
+@word(app)
+def reextract(
+    call: Call,
+    group: Annotated[str | None, typer.Option(help="only this group of the app", show_default=False)] = None,
+    wait: Wait = False,
+    library: App = "default",
+) -> None:
+    """Make templates of the server's pack for faces of another one; the result lists those that stay as they are."""
+    body = {"kind": "reextract", "app": library, "group": group}
+    _follow(call, wait, "POST", "/jobs", body)
+
+
 def _ended(ask: Server, job: Any, wait: bool) -> Any:
     while wait and job["state"] in OPEN:
         time.sleep(EVERY)
