@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -110,6 +111,7 @@ class Admin:
     async def working(self) -> AsyncIterator[list[BaseRoute]]:
         if self._public and not await self._operators.any():
             log.warning("the console is closed until somebody has a password: run `face-server admin password`")
+        await asyncio.to_thread(self._uploads.forget_old)
         await self._jobs.open()
         try:
             yield self.routes()

@@ -47,11 +47,14 @@ class Uploads:
             raise Refusal(404, "upload_missing", "There is no such upload, or no longer.", "upload")
         return path
 
-    def _open(self, path: Path) -> BinaryIO:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for old in self._folder.iterdir():
+    def forget_old(self) -> None:
+        for old in self._folder.glob("*"):
             if old.stat().st_mtime < time.time() - KEPT:
                 old.unlink(missing_ok=True)
+
+    def _open(self, path: Path) -> BinaryIO:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.forget_old()
         return path.open("xb")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from face_server.commands.reindex import REPORT
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps
 from face_server.settings import Settings, load_settings
@@ -88,10 +89,13 @@ async def _erase(settings: Settings, target: Target) -> bool:
 
 
 def _drop_short_cuts(settings: Settings, groups: set[int]) -> None:
-    """Pictures of the last requests may show anybody, so all tokens that are not registered end now."""
+    """Pictures of the last requests may show anybody, so all tokens that are not registered end now. So may what was
+    uploaded for a job, and the list of the last change of the pack."""
     for group_id in groups:
         (settings.data_dir / "galleries" / f"{group_id}.gallery").unlink(missing_ok=True)
-    shutil.rmtree(settings.data_dir / "tokens", ignore_errors=True)
+    (settings.data_dir / REPORT).unlink(missing_ok=True)
+    for folder in ("tokens", "uploads"):
+        shutil.rmtree(settings.data_dir / folder, ignore_errors=True)
     if settings.redis:
         from face_server.store.shared_tokens import forget_all
 

@@ -154,7 +154,9 @@ class Erasing:
         self._forget_lines(connection)
         for row in connection.execute(sa.select(jobs.c.id, jobs.c.what)).all():
             told = json.loads(row.what)
-            if told.get("app") != self._target.app or self._target.group not in ("", told.get("group", "")):
+            # A job without a group was about all groups of its app.
+            group = told.get("group", self._target.group)
+            if told.get("app") != self._target.app or self._target.group not in ("", group):
                 continue
             connection.execute(sa.delete(job_rows).where(job_rows.c.job_id == row.id))
             if self._target.names(told):
