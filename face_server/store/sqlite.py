@@ -36,7 +36,7 @@ class _Write:
 
 
 class SqliteDatabase:
-    """A file that one server has for itself."""
+    """A file on a disk of this machine."""
 
     reachable = True
 
@@ -63,7 +63,7 @@ class SqliteDatabase:
         self._recall.close()
 
     def announce(self, app_id: int, seq: int) -> None:
-        """There is nobody else to hear of it."""
+        """Another process reads it in the file with its next search."""
 
     async def write(self, work: Work[T], app: str = "") -> T:
         write = _Write(work)
