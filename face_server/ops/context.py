@@ -74,7 +74,9 @@ class RequestScope:
         finally:
             client.leave()
             current.reset(token)
-            self._ended(Ending(request, scope["path"], status, time.monotonic() - begun))
+            ending = Ending(request, scope["path"], status, time.monotonic() - begun)
+            # After the answer has left: whoever waits for it does not wait for logs and figures too.
+            asyncio.get_running_loop().call_soon(self._ended, ending)
 
 
 class _Client:
