@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     # Where it listens and keeps its data
     host: str = "127.0.0.1"
     port: int = Field(default=8300, ge=0, le=65535)
+    worker_metrics_port: int = Field(default=0, ge=0, le=65535)  # of `face-server worker`; 0: it listens to nobody
     data_dir: Path = Path("data")
     database_url: SecretStr = SecretStr("")  # postgresql://...; empty: SQLite in data_dir
     database_connections: int = Field(default=10, ge=2, le=500)  # of this server to Postgres, at most

@@ -11,16 +11,17 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from face_server.bus import names, wire
 from face_server.bus.lane import Exchange, Taken
 from face_server.bus.names import Names
-from face_server.engine.lanes import lower_priority
+from face_server.engine.lanes import lower_priority, stay_on, usable_cores
 from face_server.errors import Busy, Cancelled, FaceError, Stage
 from face_server.request import RequestContext, current
 from face_server.vision.analyzer import Analyzer
@@ -43,6 +44,13 @@ class Done:
     reply: bytes
 
 
+class Heard(Protocol):
+    """Who keeps the figures of a worker."""
+
+    def answered(self, result: str, age: float, stages: Mapping[str, float], reclaimed: bool) -> None:
+        """One picture: ok or why not, the seconds until a lane began with it, milliseconds of each stage."""
+
+
 class Worker:
     def __init__(
         self,
@@ -54,11 +62,13 @@ class Worker:
         lanes: int,
         device: str,
         ready: Callable[[], bool] = lambda: True,
+        heard: Heard | None = None,
     ) -> None:
         self.id = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
         self.lanes = lanes
         self._url, self._names = url, Names(digest)
         self._analyzer, self._info, self._device, self._ready = analyzer, info, device, ready
+        self._heard = heard
         self._redis = names.connect(url)
         self._ending = threading.Event()
         self._running: dict[bytes, RequestContext] = {}  # by entry
@@ -66,6 +76,23 @@ class Worker:
         self._next_look = 0.0
         self._clock = 0.0  # what Redis's clock is ahead of ours
         self._threads: list[threading.Thread] = []
+        self._beaten = 0.0  # when Redis last heard of us
+
+    @property
+    def alive(self) -> int:
+        """Lanes that work."""
+        return sum(thread.is_alive() for thread in self._threads)
+
+    @property
+    def busy(self) -> int:
+        """Lanes that have a picture in their hands."""
+        return len(self._running)
+
+    @property
+    def ready(self) -> bool:
+        """Servers know of this worker and may give it pictures."""
+        fresh = time.monotonic() - self._beaten < names.BEAT_MS / 1000
+        return fresh and self._ready() and not self._ending.is_set()
 
     def start(self) -> None:
         """Join the others. Raises RedisError, or OtherPack."""
@@ -117,7 +144,8 @@ class Worker:
         pipe.set(self._names.info, wire.encode(self._info))
         pipe.mget(self._names.beat(""), *(self._names.gone(entry.decode()) for entry in entries))
         (seconds, micros), *_, gone = pipe.execute()
-        self._clock = seconds + micros / 1e6 - time.monotonic()
+        self._beaten = time.monotonic()
+        self._clock = seconds + micros / 1e6 - self._beaten
         for entry, flag in zip(entries, gone[1:], strict=True):
             request = self._running.get(entry)
             if flag is not None and request is not None:
@@ -127,6 +155,8 @@ class Worker:
 
     def _lane(self, number: int) -> None:
         lower_priority()  # a server and Redis on the same machine come first: they have what lanes wait for
+        if self.lanes == len(cores := usable_cores()):
+            stay_on(cores[number])
         exchange = Exchange(self._url, self._names, f"{self.id}/{number}")
         backoff = names.Backoff()
         done: Done | None = None
@@ -177,11 +207,15 @@ class Worker:
         with self._lock:
             self._running[taken.entry] = request
         current.set(request)
+        age = time.monotonic() + self._clock - begun
         try:
             reply = self._answer(taken, request)
         finally:
             with self._lock:
                 del self._running[taken.entry]
+        if self._heard:
+            result = reply.failure[0] if reply.failure else "ok"
+            self._heard.answered(result, age, reply.stages, reclaimed=taken.tries > 1)
         return Done(taken.entry, header.answers, wire.encode(reply))
 
     def _answer(self, taken: Taken, request: RequestContext) -> wire.Reply:

@@ -26,12 +26,26 @@ Address = Annotated[str | None, typer.Option("--redis", help="redis://...: FACE_
 ModelsDir = Annotated[
     Path | None, typer.Option("--models-dir", help="Where installed packs are: FACE_MODELS_DIR.", show_default=False)
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        help="/metrics and /healthz are here: FACE_WORKER_METRICS_PORT, or nowhere.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
-def worker(device: Device = None, lanes: Count = None, redis: Address = None, models_dir: ModelsDir = None) -> None:
+def worker(
+    device: Device = None,
+    lanes: Count = None,
+    redis: Address = None,
+    models_dir: ModelsDir = None,
+    metrics_port: MetricsPort = None,
+) -> None:
     """Look at pictures for the servers that share a Redis."""
-    given = {"device": device, "lanes": lanes, "models_dir": models_dir}
+    given = {"device": device, "lanes": lanes, "models_dir": models_dir, "worker_metrics_port": metrics_port}
     given["redis_url"] = None if redis is None else SecretStr(redis)  # type: ignore[assignment]
     try:
         settings = load_settings(**{name: value for name, value in given.items() if value is not None})
@@ -48,7 +62,7 @@ def _run(settings: Settings) -> None:
     from face_server.engine.session import choose_device
     from face_server.engine.width import usual_width
     from face_server.licence.seat import seat_of
-    from face_server.ops import logging, serving
+    from face_server.ops import logging, of_worker, serving
     from face_server.vision.opened import Opened
     from face_server.vision.packs import find_pack
 
@@ -62,7 +76,10 @@ def _run(settings: Settings) -> None:
     max_batch, usual = usual_width(device, settings.max_batch)
     seat = seat_of(settings.licence_url, settings.licence_public_key, settings.licence_grace_minutes)
     permit = seat.permit if seat else None
-    opened = Opened(pack, device, max_batch=max_batch, max_pixels=settings.max_picture_pixels, permit=permit)
+    figures = of_worker.WorkerFigures(device, pack.name)
+    opened = Opened(
+        pack, device, max_batch=max_batch, max_pixels=settings.max_picture_pixels, meter=figures, permit=permit
+    )
     working = Worker(
         settings.redis,
         wire.digest(pack),
@@ -71,7 +88,19 @@ def _run(settings: Settings) -> None:
         lanes=settings.lanes or usual,
         device=device,
         ready=lambda: opened.ready,
+        heard=figures,
     )
+    figures.gauge("face_lanes", "Lanes there should be", lambda: working.lanes)
+    figures.gauge("face_lanes_alive", "Lanes that work", lambda: working.alive)
+    figures.gauge("face_worker_busy_lanes", "Lanes that have a picture in their hands", lambda: working.busy)
+    if settings.worker_metrics_port:
+        of_worker.serve(
+            settings.host,
+            settings.worker_metrics_port,
+            figures.page,
+            alive=lambda: working.alive == working.lanes,
+            ready=lambda: working.ready,
+        )
     if seat:
         seat.start()
     working.start()

@@ -16,25 +16,21 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-class Metrics:
+class Figures:
+    """What a process has that runs models, whoever it runs them for."""
+
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        kind = ("dialect", "interface")
-        self._requests = self._counter("face_requests", "Requests that were answered", (*kind, "code"))
-        self._gone = self._counter("face_requests_gone", "Requests whose client went before the answer", kind)
-        self._latency = self._histogram("face_request_seconds", "From the first byte to the end of the answer", kind)
-        self._stages = self._histogram("face_stage_seconds", "Steps of the work on one request", ("stage",))
-        self._queue = self._histogram("face_queue_wait_seconds", "Work that ran: its wait for a lane")
-        self._refused = self._counter("face_work_refused", "Work that never ran", ("reason",))
         self._rows = self._histogram("face_model_batch_size", "Rows of one execution", ("model",), _ROWS)
         self._waits = self._histogram("face_model_queue_seconds", "Wait of an execution's oldest row", ("model",))
         self._runs = self._histogram("face_model_execution_seconds", "Time of one execution", ("model",))
         self._restarts = self._counter("face_lane_restarts", "Dead lanes that were replaced", ("lane",))
+        self._queue = self._histogram("face_queue_wait_seconds", "Work that ran: its wait for a lane")
+        self._refused = self._counter("face_work_refused", "Work that never ran", ("reason",))
         # Looked up several times in every request, and there are few of each.
-        self._answered, self._took = cache(self._requests.labels), cache(self._latency.labels)
-        self._stage, self._execution = cache(self._stages.labels), cache(self._figures)
+        self._execution = cache(self._figures)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -50,20 +46,6 @@ class Metrics:
 
     def page(self) -> bytes:
         return generate_latest(self.registry)
-
-    # The end of a request
-
-    def ended(self, ending: Ending) -> None:
-        request = ending.request
-        if not request.dialect:
-            return
-        if request.cancelled:
-            self._gone.labels(request.dialect, request.interface).inc()
-        else:
-            self._answered(request.dialect, request.interface, request.code).inc()
-            self._took(request.dialect, request.interface).observe(ending.seconds)
-        for name, milliseconds in request.stages.items():
-            self._stage(name).observe(milliseconds / 1000)
 
     # The engine's meter
 
@@ -82,3 +64,32 @@ class Metrics:
 
     def restarted(self, lane: str) -> None:
         self._restarts.labels(lane).inc()
+
+
+class Metrics(Figures):
+    """Of a server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kind = ("dialect", "interface")
+        self._requests = self._counter("face_requests", "Requests that were answered", (*kind, "code"))
+        self._gone = self._counter("face_requests_gone", "Requests whose client went before the answer", kind)
+        self._latency = self._histogram("face_request_seconds", "From the first byte to the end of the answer", kind)
+        self._stages = self._histogram("face_stage_seconds", "Steps of the work on one request", ("stage",))
+        # Looked up several times in every request, and there are few of each.
+        self._answered, self._took = cache(self._requests.labels), cache(self._latency.labels)
+        self._stage = cache(self._stages.labels)
+
+    # The end of a request
+
+    def ended(self, ending: Ending) -> None:
+        request = ending.request
+        if not request.dialect:
+            return
+        if request.cancelled:
+            self._gone.labels(request.dialect, request.interface).inc()
+        else:
+            self._answered(request.dialect, request.interface, request.code).inc()
+            self._took(request.dialect, request.interface).observe(ending.seconds)
+        for name, milliseconds in request.stages.items():
+            self._stage(name).observe(milliseconds / 1000)

@@ -13,8 +13,9 @@ from pathlib import Path
 class WorkerProcess:
     """`face-server worker`; settings are given by their names without the prefix."""
 
-    def __init__(self, redis_url: str, log: Path, lanes: int = 1, **settings: object) -> None:
+    def __init__(self, redis_url: str, log: Path, lanes: int = 1, core: int | None = None, **settings: object) -> None:
         self.log = log
+        self._core = core  # the only one it may use
         self._command = [sys.executable, "-m", "face_server", "worker", "--lanes", str(lanes), "--redis", redis_url]
         self._settings = {"device": "cpu"} | settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -26,6 +27,8 @@ class WorkerProcess:
         self.log.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, env=environment, stdout=log, stderr=log)
+        if self._core is not None:
+            os.sched_setaffinity(self._process.pid, {self._core})
         return self
 
     def start(self, timeout: float = 60.0) -> WorkerProcess:

@@ -1,7 +1,9 @@
-"""The lanes of a worker outlive what they cannot read."""
+"""The lanes of a worker outlive what they cannot read, and stay where they are."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import pytest
 
 from face_server.bus import names, wire
 from face_server.bus.worker import Worker
+from face_server.engine.lanes import usable_cores
 from face_server.errors import NoFace
 from face_server.model import Task, Want
 from face_server.vision.protocol import VisionInfo
@@ -51,5 +54,33 @@ def test_a_job_that_nobody_can_read_ends_and_the_next_one_is_done(redis: RedisSe
         worker.stop()
         assert redis.client.xlen(keys.jobs) == 0
         assert not [thread for thread in threading.enumerate() if thread.name == "lane-0"]
+    finally:
+        worker.stop()
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.cores: list[set[int]] = []
+
+    def analyze(self, picture: bytes, task: Task) -> Any:
+        self.cores.append(os.sched_getaffinity(0))
+        raise NoFace
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread choose its core")
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_lane_for_every_core_stays_on_its_own(redis: RedisServer, extra: int) -> None:
+    keys, watched, cores = names.Names(DIGEST), Watched(), usable_cores()
+    worker = Worker(redis.url, DIGEST, cast(Any, watched), INFO, lanes=len(cores) + extra, device="cpu")
+    worker.start()
+    try:
+        header = wire.Header(b"question", keys.answers("me"), 10.0, 1, Task(Want.NONE))
+        for _ in range(8):
+            redis.client.xadd(keys.jobs, {b"h": wire.encode(header), b"p": b"picture"})
+        end = time.monotonic() + 10
+        while len(watched.cores) < 8 and time.monotonic() < end:
+            time.sleep(0.02)
+        assert len(watched.cores) == 8
+        assert {len(where) for where in watched.cores} == ({len(cores)} if extra else {1})
     finally:
         worker.stop()

@@ -1,4 +1,4 @@
-"""Every alert and every panel asks for metrics that a running server has."""
+"""Every alert and every panel asks for metrics that a running server or its worker has."""
 
 from __future__ import annotations
 
@@ -14,33 +14,60 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
+from face_server.bus import wire
+from face_server.bus.names import Names
+from face_server.model import Task, Want
+from face_server.vision.packs import find_pack
 from scripts.load.server import free_port
-from tests.redis_server import running
+from scripts.load.worker import WorkerProcess
+from tests.redis_server import RedisServer, running
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 NAME = re.compile(r"\b(?:face|process|python)_[a-z0-9_]+")
 
 
 @pytest.fixture(scope="module")
-def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
-    """All names on the page of a server that waits for workers; a histogram is three of them."""
+def redis() -> Iterator[RedisServer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def worker(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of its figures."""
+    port = free_port()
+    process = WorkerProcess(redis.url, tmp_path_factory.mktemp("worker") / "log", worker_metrics_port=port).start()
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+
+
+def names_on(text: str) -> set[str]:
+    """A histogram is three of them."""
+    parts = {"histogram": ("_bucket", "_sum", "_count")}
+    kinds = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+    return {name + part for name, kind in kinds for part in parts.get(kind, ("",))}
+
+
+@pytest.fixture(scope="module")
+def families(redis: RedisServer, worker: str, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """All names on the pages of a server and of its worker."""
     folder = tmp_path_factory.mktemp("metrics")
-    with running() as redis, (folder / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log:
         port = free_port()
         own = {"FACE_PORT": str(port), "FACE_DATA_DIR": str(folder), "FACE_REDIS_URL": redis.url}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FACE_")}
         command = [sys.executable, "-m", "face_server", "serve"]
         server = subprocess.Popen(command, env=inherited | own, stdout=log, stderr=log)
         try:
-            kinds = re.findall(r"^# TYPE (\S+) (\S+)$", page(port, server, folder / "log"), re.MULTILINE)
+            of_server = names_on(page(port, server, folder / "log"))
         finally:
             server.terminate()
             server.wait(timeout=60)
-        parts = {"histogram": ("_bucket", "_sum", "_count")}
-        yield {name + part for name, kind in kinds for part in parts.get(kind, ("",))}
+    return of_server | names_on(urllib.request.urlopen(f"{worker}/metrics", timeout=5).read().decode())
 
 
 def page(port: int, server: subprocess.Popen[bytes], log: Path) -> str:
@@ -82,3 +109,28 @@ def test_every_alert_asks_for_what_is_there(families: set[str]) -> None:
             left = left.replace(name, "")
         assert asked(left) <= families, rule
         assert asked(left) or "up{" in left or left != rule["expr"], rule
+
+
+def test_a_worker_says_how_it_is(worker: str) -> None:
+    assert httpx.get(f"{worker}/healthz").json() == {"alive": True}
+    assert httpx.get(f"{worker}/readyz").json() == {"ready": True}
+    assert httpx.get(f"{worker}/elsewhere").status_code == 404
+    assert httpx.post(f"{worker}/metrics").status_code == 501
+
+
+def test_a_worker_counts_what_it_does(redis: RedisServer, worker: str) -> None:
+    keys = Names(wire.digest(find_pack("builtin", Path())))
+    header = wire.Header(b"question", keys.answers("nobody"), 10.0, 1, Task(Want.NONE))
+    redis.client.xadd(keys.jobs, {b"h": wire.encode(header), b"p": b"no picture"})
+    end = time.monotonic() + 20
+    while 'face_worker_jobs_total{result="BadPicture"} 1.0' not in (text := of_worker(worker)):
+        assert time.monotonic() < end, text
+        time.sleep(0.05)
+    assert "face_worker_queue_age_seconds_count 1.0" in text
+    assert 'face_worker_info{device="cpu",pack="builtin"} 1.0' in text
+    assert "face_lanes_alive 1.0" in text
+
+
+def of_worker(worker: str) -> str:
+    found: str = urllib.request.urlopen(f"{worker}/metrics", timeout=5).read().decode()
+    return found

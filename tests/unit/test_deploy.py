@@ -143,6 +143,7 @@ def test_the_chart_with_all_of_it_switched_on() -> None:
                 "PodDisruptionBudget",
                 "NetworkPolicy",
                 "NetworkPolicy",
+                "NetworkPolicy",
             ),
         ]
     )
@@ -161,7 +162,10 @@ def test_the_chart_with_all_of_it_switched_on() -> None:
             == 1
         )
     worker = deployments["x-face-server-worker"]["spec"]["template"]["spec"]["containers"][0]
-    assert worker["args"] == ["worker", "--device", "cuda:0", "--lanes", "3"]
+    assert worker["args"] == ["worker", "--device", "cuda:0", "--lanes", "3", "--metrics-port", "8320"]
+    assert worker["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    asked = deployments["x-face-server-worker"]["spec"]["template"]["metadata"]["annotations"]
+    assert (asked["prometheus.io/scrape"], asked["prometheus.io/port"]) == ("true", "8320")
     assert worker["resources"]["limits"]["nvidia.com/gpu"] == 1
     scaled = of_kind(documents, "ScaledObject")["x-face-server-worker"]["spec"]
     assert scaled["scaleTargetRef"]["name"] in deployments
