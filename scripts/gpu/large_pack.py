@@ -177,7 +177,8 @@ def write(folder: Path, *, half: bool = False) -> str:
             f"multiplications for {size}x{size}"
         )
     head = ['name = "random"', 'version = "1"', 'licence = "Apache-2.0"', 'source = "scripts/gpu/large_pack.py"', ""]
-    (folder / "pack.toml").write_text("\n".join([*head, *roles]))
+    knots = ["[roles.embed.calibration]", "cosine = [-1.0, 0.3, 0.4, 1.0]", "score = [0.0, 70.0, 80.0, 100.0]", ""]
+    (folder / "pack.toml").write_text("\n".join([*head, *roles, *knots]))
     return "; ".join(said)
 
 

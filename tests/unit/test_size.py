@@ -3,9 +3,11 @@
 import pytest
 from typer.testing import CliRunner
 
-from face_server.commands.size import BUILTIN, Measured, app, need
+from face_server.commands.size import BUILTIN, Measured, app, need, search_ms
 
-ROUND = Measured(base_mb=1024, face_bytes=1024, disk_bytes=500, identify_ms=14, detect_ms=7)
+ROUND = Measured(
+    base_mb=1024, face_bytes=1024, disk_bytes=500, identify_ms=14, detect_ms=7, scan_ms=0.1, stages_ms=0.01
+)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +17,10 @@ ROUND = Measured(base_mb=1024, face_bytes=1024, disk_bytes=500, identify_ms=14, 
         (0, 50, "identify", 1, 1.5),
         (0, 51, "identify", 2, 1.5),
         (0, 100, "detect", 1, 1.5),
-        (2**20, 500, "identify", 10, 3.0),
+        (2**20, 500, "detect", 5, 3.0),
+        (10_000, 500, "identify", 10, 1.5),
+        (30_000, 500, "identify", 12, 1.5),  # 2 ms more than among 10,000
+        (1_010_000, 500, "identify", 17, 2.9),  # two stages: 10.1 ms instead of 1 ms
     ],
 )
 def test_the_formula(faces: int, qps: float, interface: str, cores: int, memory_gb: float) -> None:
@@ -28,8 +33,23 @@ def test_pictures_take_most_of_the_disk() -> None:
     assert with_.disk_gb > 5 * without.disk_gb > 0
 
 
+@pytest.mark.parametrize("interface", ["identify", "detect"])
+def test_more_faces_never_need_less(interface: str) -> None:
+    kind = "identify" if interface == "identify" else "detect"
+    needs = [need(10**n, 100, kind, True, BUILTIN, card_qps=40) for n in range(4, 9)]  # type: ignore[arg-type]
+    for name in ("memory_gb", "disk_gb", "card_gb", "cores"):
+        values = [getattr(one, name) for one in needs]
+        assert values == sorted(values), name
+    assert {one.cards for one in needs} == {4}
+    assert needs[-1].card_gb == 30.0
+    assert search_ms(10**8, BUILTIN) > 100
+
+
 def test_the_word() -> None:
     done = CliRunner().invoke(app, ["--faces", "1000000", "--qps", "100"])
     assert done.exit_code == 0
-    assert done.output.split()[0::2][0] == "cores"
+    assert [line.split()[0] for line in done.output.splitlines()] == ["cores", "memory", "disk", "GPUs"]
+    assert "say --gpu-qps" in done.output
+    done = CliRunner().invoke(app, ["--faces", "1000000", "--qps", "100", "--gpu-qps", "40"])
+    assert "GPUs    4 instead of the cores; galleries take 0.3 GB" in done.output
     assert CliRunner().invoke(app, ["--faces", "1", "--qps", "1", "--interface", "both"]).exit_code == 2
