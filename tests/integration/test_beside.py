@@ -128,9 +128,8 @@ def test_two_servers_in_one_folder_see_what_either_writes(tmp_path: Path, astron
             found = reads("face/identify", group_id_list="g", **picture).result["user_list"]
             assert found[0]["user_id"] == f"u{number}"
         seen = one("face/detect", **image(variant(astronaut, 9))).result["face_list"][0]["face_token"]
-        time.sleep(0.2)  # until tokens are written
-        kept = {"image": seen, "image_type": "FACE_TOKEN"}
-        assert other("face/add", group_id="h", user_id="by-token", **kept).code == 0
+        kept = {"image": seen, "image_type": "FACE_TOKEN"}  # it is written a moment after the answer
+        wait_for(lambda: other("face/add", group_id="h", user_id="by_token", **kept).code == 0)
     finally:
         first.kill()
         second.kill()
