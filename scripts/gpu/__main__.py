@@ -72,6 +72,7 @@ def measured(part: str, old: list[Row], rows: Iterator[Row], keep: Callable[[lis
     found = {keyed(part, row): row for row in old}
     for row in rows:
         print(json.dumps(row), flush=True)
+        found.pop(keyed(part, row | {"batch": None}), None)  # it said why there was no figure
         found[keyed(part, row)] = row
         keep(list(found.values()))
 
