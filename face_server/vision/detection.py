@@ -18,6 +18,9 @@ GRID = 32  # input sides are multiples of it
 # Below this a smaller input has guessed rather than seen; the next larger input decides. (Pixels of the input.)
 CLEAR = 32
 SAME = 0.4  # overlap from which two findings are one face
+# So many faces smaller than CLEAR are a crowd, worth a look at a larger input. It adds its own small faces only (pixels
+# of that input): what is large and was seen by no other input is no face.
+FEW, SMALL = 3, 64
 # How a doubtful face is looked at again: upright and alone, as large as detectors like it. Of the crops tried on real
 # photos this one tells dogs (below .5) from masked, turned and cut faces (above .75) best.
 SECOND_LOOK = Crop("box", 96, scale=1.35, upright=True)
@@ -49,13 +52,15 @@ class Finder:
 
     def _passes(self, pixels: Pixels, any_turn: bool) -> Iterator[Faces]:
         """All that is found so far, after each size of input."""
-        sizes = self._sizes(max(pixels.shape[:2]))
+        longest = max(pixels.shape[:2])
+        sizes = self._sizes(longest)
         kept: list[Faces] = []
         for size in sizes:
             least = CLEAR if size != sizes[-1] else 0
-            turns = [self._look(pixels, size, least, turn) for turn in range(4 if any_turn else 1)]
-            # A turned face may also be found, badly, in the upright picture: the most certain view of it counts.
-            kept.append(_surest(turns))
+            kept.append(self._turned(pixels, size, any_turn, least=least))
+            yield _union(kept)
+        if sizes[-1] < min(longest, self.detector.crowd) and _small(_union(kept), longest / sizes[-1]) >= FEW:
+            kept.append(self._turned(pixels, self.detector.crowd, any_turn, most=SMALL))
             yield _union(kept)
 
     def _sizes(self, longest: int) -> tuple[int, ...]:
@@ -65,14 +70,20 @@ class Finder:
         beyond = [size for size in sizes if size >= longest]
         return tuple(useful + beyond[:1])
 
-    def _look(self, pixels: Pixels, size: int, least: float, turn: int) -> Faces:
-        """The faces of at least `least` pixels of the input, seen after `turn` quarters clockwise."""
+    def _turned(self, pixels: Pixels, size: int, any_turn: bool, least: float = 0, most: float = np.inf) -> Faces:
+        turns = [self._look(pixels, size, turn, least, most) for turn in range(4 if any_turn else 1)]
+        # A turned face may also be found, badly, in the upright picture: the most certain view of it counts.
+        return _surest(turns)
+
+    def _look(self, pixels: Pixels, size: int, turn: int, least: float, most: float) -> Faces:
+        """The faces from `least` to below `most` pixels of the input, seen after `turn` quarters clockwise."""
         rotation = _ROTATIONS[turn]
         seen = pixels if rotation is None else np.asarray(cv2.rotate(pixels, rotation), np.uint8)
         canvas, scale = letterbox(seen, size, self.detector.fixed, self.square)
         (faces,) = self.detector.detect(canvas[None])
-        if least:
-            faces = faces[(faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, initial=0.0) >= least]
+        if least or most < np.inf:
+            sides = faces.sides
+            faces = faces[(sides >= least) & (sides < most)]
         faces = Faces(faces.boxes / np.float32(scale), faces.scores, faces.points / np.float32(scale))
         return unturn(faces, turn, *pixels.shape[:2]) if turn else faces
 
@@ -143,6 +154,11 @@ def _central(look: Faces) -> float:
     middle = (look.boxes[:, :2] + look.boxes[:, 2:]) / 2
     near = np.abs(middle / SECOND_LOOK.size - 0.5).max(axis=1, initial=0.0) < 0.2
     return float(look.scores[near].max(initial=0.0))
+
+
+def _small(faces: Faces, pixel: float) -> int:
+    """How many faces are smaller than CLEAR pixels of an input, one of which is `pixel` of the picture's."""
+    return int((faces.sides < CLEAR * pixel).sum())
 
 
 def _union(parts: list[Faces]) -> Faces:

@@ -30,6 +30,11 @@ class Faces:
     def __getitem__(self, which: NDArray[Any] | slice) -> Faces:
         return Faces(self.boxes[which], self.scores[which], self.points[which])
 
+    @property
+    def sides(self) -> Floats:
+        """The longer side of each box."""
+        return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1, initial=0.0), np.float32)
+
     @staticmethod
     def none() -> Faces:
         return Faces(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))

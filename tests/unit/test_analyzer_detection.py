@@ -20,8 +20,10 @@ class Eye:
     fixed = None
     threshold, doubt, sure = 0.5, 0.8, 0.5
 
-    def __init__(self, sizes: tuple[int, ...] = (320, 640), scores: Any = lambda side, second: 0.95) -> None:
-        self.sizes = sizes
+    def __init__(
+        self, sizes: tuple[int, ...] = (320, 640), scores: Any = lambda side, second: 0.95, crowd: int = 0
+    ) -> None:
+        self.sizes, self.crowd = sizes, crowd
         self.scores = scores
         self.looks: list[tuple[int, ...]] = []
 
@@ -75,6 +77,46 @@ def test_the_larger_input_adds_to_the_smaller() -> None:
     assert len(found) == 3
     alone = Finder(Eye()).find(picture(1280, 960, things), most=1)  # type: ignore[arg-type]
     assert found.boxes[0].tolist() == alone.boxes[0].tolist()
+
+
+TINY = [(100, 100, 24), (300, 100, 24), (500, 100, 24)]  # 12 pixels of the input of 640
+UNSEEN = (800, 500, 8)  # too small for that input, as Eye sees
+
+
+@pytest.mark.parametrize(
+    ("things", "inputs", "count"),
+    [
+        ([*TINY, UNSEEN], [320, 640, 1280], 4),
+        ([*TINY[:2], UNSEEN], [320, 640], 2),
+        ([(100, 400, 300), (500, 400, 300), (900, 400, 300), UNSEEN], [320, 640], 3),
+        ([UNSEEN], [320, 640], 0),
+    ],
+)
+def test_a_crowd_is_looked_at_more_closely(things: list[Thing], inputs: list[int], count: int) -> None:
+    eye = Eye(crowd=1280)
+    found = Finder(eye).find(picture(1280, 960, things), most=10)  # type: ignore[arg-type]
+    assert [look[2] for look in eye.looks] == inputs
+    assert len(found) == count
+
+
+def test_the_closer_look_adds_small_faces_only_and_moves_none() -> None:
+    """A large thing that the smaller inputs refused is no face."""
+
+    def scores(side: float, second: bool) -> float:
+        return 0.95 if side < 30 or side > 280 else 0.1
+
+    things = [(100, 400, 300), *TINY]  # the large one is 75, 150 and 300 pixels of the inputs
+    eye = Eye(crowd=1280, scores=scores)
+    found = Finder(eye).find(picture(1280, 960, things), most=10)  # type: ignore[arg-type]
+    before = Finder(Eye(scores=scores)).find(picture(1280, 960, things), most=10)  # type: ignore[arg-type]
+    assert [look[2] for look in eye.looks] == [320, 640, 1280]
+    assert found.boxes.tolist() == before.boxes.tolist()
+
+
+def test_nobody_looks_closer_at_a_picture_that_was_seen_in_full() -> None:
+    eye = Eye(crowd=1280)
+    Finder(eye).find(picture(640, 480, [(x / 2, y / 2, s / 2) for x, y, s in TINY]), most=10)  # type: ignore[arg-type]
+    assert [look[2] for look in eye.looks] == [320, 640]
 
 
 @pytest.mark.parametrize(("longest", "inputs"), [(200, [200]), (320, [320]), (321, [320, 352]), (500, [320, 512])])

@@ -40,6 +40,7 @@ class Detector(ABC):
         self.fixed = self._fixed()  # where the graph takes one size only
         longest = max(self.fixed) if self.fixed else 640
         self.sizes = tuple(sorted(int(size) for size in params.get("sizes", sorted({320, longest}))))
+        self.crowd = int(params.get("crowd", 0))  # a larger size, for pictures in which these find several small faces
 
     def detect(self, pictures: NDArray[np.uint8], threshold: float | None = None) -> list[Faces]:
         least = self.threshold if threshold is None else threshold
