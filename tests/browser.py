@@ -117,12 +117,17 @@ async def visiting(browser: Browser, url: str, view: str = "en") -> AsyncIterato
         await context.close()
 
 
-async def paints(browser: Browser, url: str, place: str) -> tuple[float, float]:
-    """Milliseconds until a new browser shows something of a page, and until it shows the page's own head."""
+async def paints(browser: Browser, url: str, place: str) -> tuple[float, float, float]:
+    """Milliseconds until a new browser shows something of a page, until it shows the page's own head, and what the
+    page's thread has worked for both."""
     async with visiting(browser, url) as visit:
+        meter = await visit.page.context.new_cdp_session(visit.page)
+        await meter.send("Performance.enable", {"timeDomain": "threadTicks"})
         await visit.page.add_init_script(WATCH_HEAD)
         await visit.go(place)
         await visit.page.wait_for_function("window.headPainted > 0 && performance.getEntriesByType('paint').length > 1")
         found = "[performance.getEntriesByName('first-contentful-paint')[0].startTime, window.headPainted]"
         first, head = await visit.page.evaluate(found)
-        return first, head
+        figures = (await meter.send("Performance.getMetrics"))["metrics"]
+        (work,) = [one["value"] * 1000 for one in figures if one["name"] == "TaskDuration"]
+        return first, head, work

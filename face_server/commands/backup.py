@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from face_server.backup.manifest import Manifest
+from face_server.commands import remote
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 
@@ -22,17 +24,25 @@ DataDir = Annotated[
 
 @app.command()
 def backup(
-    folder: Annotated[Path, typer.Argument(help="a folder that is not there yet")], data_dir: DataDir = None
+    folder: Annotated[Path, typer.Argument(help="a folder that is not there yet")],
+    data_dir: DataDir = None,
+    as_json: remote.Json = False,
 ) -> None:
     """Database, pictures and settings without secrets, with a checksum of each. A key file is not part of it."""
     from face_server.backup.saving import save
 
     made = run(data_dir, lambda settings: save(settings, folder))
-    print(f"{told(made)} in {folder}")
+    if as_json:
+        remote.print_json({"folder": str(folder), **asdict(made)})
+    else:
+        print(f"{told(made)} in {folder}")
     if made.missing:
         print(f"face-server: {made.missing} pictures were missing in the library already", file=sys.stderr)
     if made.sealed:
-        print("face-server: the library is sealed; keep its key file too, without it nobody can read this")
+        print(
+            "face-server: the library is sealed; keep its key file too, without it nobody can read this",
+            file=sys.stderr,
+        )
 
 
 def told(made: Manifest) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from face_server.commands import remote
 from face_server.licence import document
 from face_server.licence.document import Licence, LicenceRefused
 
@@ -24,14 +25,18 @@ Public = Annotated[Path, typer.Option("--public-key", help="the issuer's public 
 
 
 @app.command()
-def fingerprint() -> None:
+def fingerprint(as_json: remote.Json = False) -> None:
     """Print this machine's number: a licence is issued for it."""
     with _told():
-        print(document.fingerprint())
+        number = document.fingerprint()
+    remote.print_json({"fingerprint": number}) if as_json else print(number)
 
 
 @app.command()
-def keys(folder: Annotated[Path, typer.Argument(help="where private.key and public.key are written")]) -> None:
+def keys(
+    folder: Annotated[Path, typer.Argument(help="where private.key and public.key are written")],
+    as_json: remote.Json = False,
+) -> None:
     """Make an issuer's pair of keys. The private one signs licences and stays with the issuer."""
     private, public = document.new_keys()
     with _told():
@@ -40,6 +45,8 @@ def keys(folder: Annotated[Path, typer.Argument(help="where private.key and publ
         with os.fdopen(handle, "w") as stream:
             stream.write(private + "\n")
         (folder / "public.key").write_text(public + "\n")
+    if as_json:
+        remote.print_json({"private_key": str(folder / "private.key"), "public_key": str(folder / "public.key")})
 
 
 @app.command()
@@ -49,30 +56,33 @@ def issue(
     gpus: Annotated[int, typer.Option(min=1, help="workers at once")],
     holder: Annotated[str, typer.Option(help="whose it is")],
     ends: Annotated[str, typer.Option(help="the last day, as 2027-12-31; without it the licence does not end")] = "",
+    as_json: remote.Json = False,
 ) -> None:
     """Print a signed licence."""
     with _told():
         if ends:
             date.fromisoformat(ends)
         licence = Licence(holder, machine, gpus, datetime.now(UTC).date().isoformat(), ends)
-        print(licence.signed(private_key.read_text()))
+        signed = licence.signed(private_key.read_text())
+    remote.print_json({**asdict(licence), "signed": signed}) if as_json else print(signed)
 
 
 @app.command()
-def inspect(file: File) -> None:
-    """Print what a licence says, genuine or not."""
+def inspect(file: File, as_json: remote.Json = False) -> None:
+    """Print what a licence says, genuine or not: always as JSON."""
     with _told():
         print(json.dumps(asdict(document.parts(file.read_text())[0]), ensure_ascii=False, indent=2))
 
 
 @app.command()
-def verify(file: File, public_key: Public) -> None:
+def verify(file: File, public_key: Public, as_json: remote.Json = False) -> None:
     """Check signature, machine and end. Exit status 1: it cannot be used here."""
     with _told():
         licence = _usable(file, public_key)
-        print(
-            f"good: {licence.gpus} GPUs for {licence.holder}, {f'to {licence.ends}' if licence.ends else 'without end'}"
-        )
+    if as_json:
+        remote.print_json({"good": True, **asdict(licence)})
+        return
+    print(f"good: {licence.gpus} GPUs for {licence.holder}, {f'to {licence.ends}' if licence.ends else 'without end'}")
 
 
 @app.command()

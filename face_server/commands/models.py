@@ -111,17 +111,21 @@ def install(
     zip_file: Annotated[Path | None, typer.Option("--zip", help="take the files from this local archive")] = None,
     mirror: Annotated[str, typer.Option(help="fetch from this address instead of the authors' hosts")] = "",
     models_dir: ModelsDir = None,
+    as_json: Json = False,
 ) -> None:
     """Fetch a pack from its authors (or a folder, an archive, a mirror), check it and make it ready."""
     with _errors():
         packs = _packs(models_dir)
         definition = packs.definition(name)
-        _say(definition.licence_text())
+        (err if as_json else out).print(definition.licence_text(), markup=False, highlight=False, soft_wrap=True)
         if not accept_license and not _accepted():
             err.print("The licence was not accepted: nothing was installed.")
             raise typer.Exit(2)
         with _downloads() as told:
             pack = packs.install(definition, Origin(from_folder, zip_file, mirror), told)
+    if as_json:
+        _print_json(_facts(pack))
+        return
     _say(f"Installed {pack.name} in {pack.folder}. Start with FACE_PACK={pack.name} to use it.")
     if "embed" in pack.roles and not measured_rates(pack):
         _say(f"Its score table is not measured; make one with `face-server models calibrate {pack.name}`.")

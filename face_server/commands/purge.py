@@ -7,10 +7,11 @@ import getpass
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from face_server.commands import remote
 from face_server.commands.reindex import REPORT
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps
@@ -38,6 +39,7 @@ def purge(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
     ] = None,
+    as_json: remote.Json = False,
 ) -> None:
     """Erase rows, pictures, snapshots and cached tokens; then read every table and every file of the data folder, and
     fail if something of it is left. The servers must be stopped."""
@@ -49,20 +51,23 @@ def purge(
                 typer.confirm(
                     f"Erase {' / '.join(filter(None, (of_app, group, user)))} for ever?", abort=True, err=True
                 )
-            clean = asyncio.run(_purge(settings, target))
+            report = asyncio.run(_purge(settings, target))
     except (FaceError, AppMissing, ValueError, OSError) as error:
         _fail(f"nobody of this name: {error}" if isinstance(error, AppMissing) else str(error))
-    if not clean:
+    remote.print_json(report) if as_json else _tell(report)
+    if not report["clean"]:
         _fail("something is left, see above")
-    print("nothing of it is left")
+    if not as_json:
+        print("nothing of it is left")
 
 
-async def _purge(settings: Settings, target: Target) -> bool:
+async def _purge(settings: Settings, target: Target) -> dict[str, Any]:
+    """What was erased, and what was found of it afterwards."""
     async with alone_in(settings.database):
         return await _erase(settings, target)
 
 
-async def _erase(settings: Settings, target: Target) -> bool:
+async def _erase(settings: Settings, target: Target) -> dict[str, Any]:
     store = Store(settings.database, sealer=Sealer.of(settings.key_file))
     erasing = Erasing(store, settings.data_dir, target)
     try:
@@ -84,8 +89,19 @@ async def _erase(settings: Settings, target: Target) -> bool:
         await store.close()
     await rewrite(settings.database)
     files = erasing.left_in_files()
-    _tell(erasing, rows, shared, tables, files)
-    return not rows and not any(hits for _, hits in (*tables.values(), *files.values()))
+    evidence = erasing.evidence
+    return {
+        "erased": {name: len(ids) for name, ids in sorted(evidence.rows.items())},
+        "pictures": len(set(evidence.files) - {""}),
+        "rows_left": rows,
+        "pieces": len(evidence.pieces),
+        "shared": shared,
+        "tables": {name: {"rows": count, "found": hits} for name, (count, hits) in tables.items()},
+        "files": len(files),
+        "bytes": sum(size for size, _ in files.values()),
+        "files_with_pieces": {str(path): hits for path, (_, hits) in files.items() if hits},
+        "clean": not rows and not any(hits for _, hits in (*tables.values(), *files.values())),
+    }
 
 
 def _drop_short_cuts(settings: Settings, groups: set[int]) -> None:
@@ -102,25 +118,17 @@ def _drop_short_cuts(settings: Settings, groups: set[int]) -> None:
         forget_all(settings.redis)
 
 
-def _tell(
-    erasing: Erasing,
-    rows: int,
-    shared: int,
-    tables: dict[str, tuple[int, int]],
-    files: dict[Path, tuple[int, int]],
-) -> None:
-    evidence = erasing.evidence
-    erased = ", ".join(f"{len(ids)} {name}" for name, ids in sorted(evidence.rows.items()))
-    print(f"erased: {erased or 'no rows'}; {len(set(evidence.files) - {''})} pictures; {rows} rows are left")
-    print(f"looked for {len(evidence.pieces)} pieces of templates, pictures, tokens and names;")
-    print(f"{shared} others were left out, because somebody who stays has the same")
-    for name, (count, hits) in tables.items():
-        print(f"  table {name}: {count} rows, {hits} pieces found")
-    print(f"  {len(files)} files, {sum(size for size, _ in files.values())} bytes:")
-    for path, (_, hits) in files.items():
-        if hits:
-            print(f"  file {path}: {hits} pieces found")
-    print(f"  {sum(1 for _, hits in files.values() if hits)} files with pieces in them")
+def _tell(report: dict[str, Any]) -> None:
+    erased = ", ".join(f"{count} {name}" for name, count in report["erased"].items())
+    print(f"erased: {erased or 'no rows'}; {report['pictures']} pictures; {report['rows_left']} rows are left")
+    print(f"looked for {report['pieces']} pieces of templates, pictures, tokens and names;")
+    print(f"{report['shared']} others were left out, because somebody who stays has the same")
+    for name, table in report["tables"].items():
+        print(f"  table {name}: {table['rows']} rows, {table['found']} pieces found")
+    print(f"  {report['files']} files, {report['bytes']} bytes:")
+    for path, found in report["files_with_pieces"].items():
+        print(f"  file {path}: {found} pieces found")
+    print(f"  {len(report['files_with_pieces'])} files with pieces in them")
 
 
 def _fail(text: str) -> NoReturn:

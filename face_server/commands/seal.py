@@ -7,10 +7,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from face_server.commands import remote
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 from face_server.store.choice import database_at
@@ -33,6 +34,7 @@ def seal(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="the server's data folder [FACE_DATA_DIR]", show_default=False)
     ] = None,
+    as_json: remote.Json = False,
 ) -> None:
     """Seal templates, pictures and tokens of a library that was not sealed so far. The servers must be stopped, except
     for --rotate."""
@@ -43,12 +45,18 @@ def seal(
         sealer = Sealer.of(settings.key_file)
         with occupied(settings.data_dir, alone=rotate is None):
             work = _seal(settings, sealer, of_app) if rotate is None else _rotate(settings, sealer, rotate)
-            print(asyncio.run(work))
+            done = asyncio.run(work)
     except (FaceError, ValueError, OSError) as error:
         _fail(error)
+    if as_json:
+        remote.print_json(done)
+    elif rotate is None:
+        print(f"{done['sealed']} rows and pictures sealed")
+    else:
+        print(f"the keys of {done['apps']} apps are wrapped with the key in {rotate}: FACE_KEY_FILE has to name it now")
 
 
-async def _seal(settings: Settings, sealer: Sealer, of_app: str) -> str:
+async def _seal(settings: Settings, sealer: Sealer, of_app: str) -> dict[str, Any]:
     counts: dict[str, int] = {}
 
     def progress(name: str, done: int) -> None:
@@ -59,17 +67,17 @@ async def _seal(settings: Settings, sealer: Sealer, of_app: str) -> str:
             work = Resealing(database, sealer, settings.data_dir, progress)
             await (work.one(of_app) if of_app else work.everything())
         await rewrite(settings.database)
-    return f"{sum(counts.values())} rows and pictures sealed"
+    return {"sealed": sum(counts.values()), "of": counts}
 
 
-async def _rotate(settings: Settings, old: Sealer, path: Path) -> str:
+async def _rotate(settings: Settings, old: Sealer, path: Path) -> dict[str, Any]:
     """All keys in one transaction: cut off before its end it has changed nothing, and after it only the old copies of
     the keys are left to be overwritten, which the same command does once more."""
     new = Sealer.of(path)
     async with _opened(settings) as database:
         keys = await database.write(lambda connection: rewrap(connection, old, new))
     await scrub_keys(settings.database)
-    return f"the keys of {keys} apps are wrapped with the key in {path}: FACE_KEY_FILE has to name it now"
+    return {"apps": keys, "key_file": str(path)}
 
 
 @asynccontextmanager

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import Result
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from face_server.cli import _WORDS, app
@@ -373,6 +377,53 @@ def test_every_word_explains_itself(word: str) -> None:
     assert done.exit_code == 0, done.stderr
     assert f"face-server {word}" in done.stdout or f"{word} [OPTIONS]" in done.stdout
     assert "--install-completion" not in done.stdout
+
+
+# A server, a worker and a licence's service run until they are stopped; what they say meanwhile is their log.
+WITHOUT_JSON = {("serve",), ("worker",), ("license", "serve")}
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    for word in ("serve", "version", *_WORDS):
+        if word not in _WORDS:
+            yield (word,)
+            continue
+        module = import_module(f"face_server.commands.{word}_" if iskeyword(word) else f"face_server.commands.{word}")
+        names = getattr(get_command(module.app), "commands", {})
+        yield from [(word, name) for name in names] or [(word,)]
+
+
+@pytest.mark.parametrize("words", sorted(set(commands()) - WITHOUT_JSON))
+def test_every_command_has_json(words: tuple[str, ...]) -> None:
+    done = run("", *words, "--help")
+    assert done.exit_code == 0, done.stderr
+    assert "--json" in done.stdout
+
+
+def test_what_works_on_the_data_folder_tells_it_as_json(tmp_path: Path) -> None:
+    data, copy, key = tmp_path / "data", tmp_path / "copy", tmp_path / "key"
+    key.write_text(secrets.token_hex(32))
+    here = ("--data-dir", data)
+    told("", "db", "migrate", *here)
+    told("", "apps", "create", "gate", *here)
+    made = told("", "backup", copy, *here)
+    assert (made["folder"], made["rows"]["faces"], made["missing"]) == (str(copy), 0, 0)
+    back = told("", "restore", copy, "--data-dir", tmp_path / "back")
+    assert back["sums"] == made["sums"]
+    sealed = run("", "seal", "--json", *here, key_file=key)
+    assert json.loads(sealed.stdout)["sealed"] == 0, sealed.stderr
+    gone = run("", "purge", "--app", "gate", "--yes", "--json", *here, key_file=key)
+    report = json.loads(gone.stdout)
+    assert (gone.exit_code, report["clean"], report["files_with_pieces"]) == (0, True, {})
+    assert told("", "license", "fingerprint")["fingerprint"]
+    keys = told("", "license", "keys", tmp_path / "keys")
+    issued = told(
+        "", "license", "issue", "--private-key", keys["private_key"], "--fingerprint", "x", "--gpus", 2, "--holder", "h"
+    )
+    (tmp_path / "licence").write_text(issued["signed"])
+    assert told("", "license", "inspect", tmp_path / "licence")["gpus"] == 2
+    wrong = run("", "license", "verify", tmp_path / "licence", "--public-key", keys["public_key"], "--json")
+    assert wrong.exit_code == 1  # of another machine
 
 
 def test_json_of_what_else_there_is(tmp_path: Path) -> None:
