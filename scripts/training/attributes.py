@@ -20,7 +20,7 @@ from scripts.training import align, embed_pairs, packtoml, runs
 from scripts.training.attribute_rows import EMOTIONS, FIELDS, MARGIN, SIZE, rows
 from scripts.training.camera import capture, chance
 from scripts.training.corpus import Corpus, Image
-from scripts.training.embed_net import Embedder, Shrink
+from scripts.training.embed_net import Embedder, Shrink, deepened
 from scripts.training.embed_weights import restore
 from scripts.training.export import FromPixels, export
 from scripts.training.fitting import Batch, Plan, arguments, fit
@@ -202,7 +202,7 @@ def shipped_embedder(corpus: Corpus, pack: Path) -> dict[str, Tensor]:
     """The weights in the pack; a few faces give back the batch norms that the export folded away."""
     faces = embed_pairs.faces(corpus, corpus.select("fairface", parts=("train",))[::60])
     pixels = torch.from_numpy(faces).permute(0, 3, 1, 2).float()
-    return restore(pack / "embed.onnx", (pixels - 127.5) / 127.5, SEEN).state_dict()
+    return deepened(restore(pack / "embed.onnx", (pixels - 127.5) / 127.5, SEEN).state_dict(), Embedder(SEEN))
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from torch.nn import functional
 from scripts.training import embed_pairs, runs
 from scripts.training.corpus import Corpus, decode
 from scripts.training.embed_export import ship
-from scripts.training.embed_net import DIMENSIONS, Embedder, resized
+from scripts.training.embed_net import DIMENSIONS, Embedder, deepened, resized
 from scripts.training.embed_views import SHARD, shards
 from scripts.training.optim import Optimizer, schedule
 from scripts.training.teachers import MobileFaceNet
@@ -37,12 +37,14 @@ class Pool:
         self.faces = torch.empty(capacity, size, size, 3, dtype=torch.uint8, device=where)
         self.answers = torch.empty(capacity, DIMENSIONS, device=where)
         self._uses = torch.zeros(capacity, device=where)
-        self._read = 0
+        self._read: set[Path] = set()
         self.count = 0
 
     def refresh(self) -> None:
         """Take in shards that were finished since the last time."""
-        for path in shards(self._folder)[self._read :]:
+        for path in shards(self._folder):
+            if path in self._read:
+                continue
             if self.count + SHARD > len(self.faces):
                 return
             with np.load(path) as shard:
@@ -53,7 +55,7 @@ class Pool:
             self.faces[place] = torch.from_numpy(views).to(self._where)
             self.answers[place] = torch.from_numpy(answers.astype(np.float32)).to(self._where)
             self.count += len(views)
-            self._read += 1
+            self._read.add(path)
 
     def draw(self, batch: int) -> tuple[Tensor, Tensor]:
         """The least used of a random handful, so that fresh views come first and none is learned by heart."""
@@ -153,7 +155,7 @@ class Run:
         self.model = Embedder(args.size).to(self.where, memory_format=torch.channels_last)
         if args.start:
             weights = torch.load(args.start, map_location=self.where, weights_only=True)["average"]
-            self.model.load_state_dict(resized(weights, args.size))
+            self.model.load_state_dict(deepened(resized(weights, args.size), self.model))
         self.optimizer = Optimizer(self.model, muon=args.lr, adam=args.lr / 4)
         self.average = runs.Average(self.model)
         self.seconds, self.steps = 0.0, 0

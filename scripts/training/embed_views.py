@@ -145,7 +145,7 @@ class Maker:
 
 
 def shards(folder: Path) -> list[Path]:
-    """The finished shards, oldest first."""
+    """The finished shards of all makers."""
     return sorted(folder.glob("*.npz"))
 
 
@@ -157,14 +157,15 @@ def make(args: argparse.Namespace) -> None:
     folder.mkdir(exist_ok=True)
     corpus = Corpus(args.corpus)
     while len(shards(folder)) * SHARD < args.count:
-        number = len(shards(folder))
+        number = len(list(folder.glob(f"{args.seed}-*.npz")))
         began, busy = time.monotonic(), time.process_time()
-        # The seed of a shard is its number: a run that was stopped goes on as if it had not been.
+        # The seed of a shard comes from the run's and its number: a run that was stopped goes on as if it had not been,
+        # and runs of several seeds work side by side.
         content = Maker(corpus, args.seed * 1_000_003 + number, args.mixed).shard(SHARD)
-        fresh = folder / f"{number:05d}.new"
+        fresh = folder / f"{args.seed}-{number:05d}.new"
         with fresh.open("wb") as handle:
             np.savez(handle, **content)
-        fresh.replace(folder / f"{number:05d}.npz")
+        fresh.replace(fresh.with_suffix(".npz"))
         busy = time.process_time() - busy
         log.info("views %d, %.1f ms each", (number + 1) * SHARD, busy / SHARD * 1000)
         time.sleep(max(0.0, busy / args.share - (time.monotonic() - began)))

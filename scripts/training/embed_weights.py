@@ -4,6 +4,7 @@ The exported file has its batch norms folded into the convolutions. Each gets on
 out the mean and spread that FairFace faces have there, and puts the same in again.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,23 @@ def unfold(conv: nn.Conv2d, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, 
     norm.bias.copy_(norm.running_mean + bias)
 
 
+def depth(kernels: Iterable[Tensor]) -> list[int]:
+    """How many blocks each stage has after its first."""
+    extra: list[int] = []
+    for kernel in kernels:
+        outputs, inputs = kernel.shape[:2]
+        if outputs != inputs:
+            extra.append(0)
+        else:
+            extra[-1] += 1
+    return extra
+
+
 @torch.no_grad()
 def restore(path: Path, faces: Tensor, size: int) -> Embedder:
     """The network of an exported file; `faces` (float NCHW, 112x112) give the batch norms their statistics."""
-    model = Embedder(size).eval()
     *convolutions, (weight, bias) = layers(path)
+    model = Embedder(size, depth=depth(kernel for kernel, _ in convolutions[:-1])).eval()
     norms = [(block.conv, block.norm) for block in model.body] + [tuple(model.squeeze)]
     for (conv, norm), (kernel, offset) in zip(norms, convolutions, strict=True):
         inputs = [Tensor()]
