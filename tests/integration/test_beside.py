@@ -236,4 +236,5 @@ def test_a_new_key_that_was_cut_off_leaves_all_readable_and_is_finished(tmp_path
     assert stored() == {1: 0, 2: many}
     assert asyncio.run(readable())
     with closing(sqlite3.connect(folder / "faces.db")) as connection:
-        assert connection.execute("SELECT number FROM app_keys").fetchall() == [(2,)]
+        query = "SELECT k.number FROM app_keys k JOIN apps a ON a.id = k.app_id WHERE a.name = ?"
+        assert connection.execute(query, (APP,)).fetchall() == [(2,)]

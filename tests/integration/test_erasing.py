@@ -72,9 +72,9 @@ def test_a_user_then_a_group_then_an_app_are_erased(tmp_path: Path, astronaut: b
 
     def note(target: dict[str, str]) -> None:
         with closing(sqlite3.connect(database)) as connection:
-            row = (1.0, "root", "admin", "::1", "user.delete", json.dumps(target), "ok", 1)
-            columns = "time, name, role, source, action, target, outcome, log_id"
-            connection.execute(f"INSERT INTO audit ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            row = (1.0, "root", "admin", "::1", "user.delete", target["app"], json.dumps(target), "ok", 1)
+            columns = "time, name, role, source, action, app, target, outcome, log_id"
+            connection.execute(f"INSERT INTO audit ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             connection.commit()
 
     def purge(*words: str) -> str:
