@@ -96,7 +96,7 @@ class Registry:
         """The search as a function for a thread that has the vectors; its galleries are in memory now."""
         scan = Scan(limit, users)
         for group in groups:
-            if self._room.enters(scan, await self._gallery(group)):
+            if self._room.enters(scan, await self._gallery(group), group.app_id):
                 await self.make_room()
         return scan
 
@@ -144,13 +144,15 @@ class Registry:
     async def make_room(self) -> None:
         """Until the galleries fit again, the coldest leaves. It comes back from its snapshot or from the rows."""
         async with self._making_room:
-            while (cold := self._room.one_too_many(self.galleries)) is not None:
-                app = next((app for app in self._apps.values() if cold.group_id in app.galleries), _App())
+            while (held := self._room.one_too_many()) is not None:
+                app, cold = self._apps[held.app_id], held.gallery
                 await self._save(app, cold)
                 async with app.lock:
-                    if app.galleries.get(cold.group_id) is cold and not self._room.in_use(cold):
+                    if app.galleries.get(cold.group_id) is not cold:
+                        self._room.left(cold.group_id)
+                    elif not self._room.in_use(cold):
                         del app.galleries[cold.group_id]
-                        self._room.left(cold)
+                        self._room.left(cold.group_id)
                         self._room.evictions += 1
 
     async def drop_gone(self) -> None:
@@ -159,8 +161,11 @@ class Registry:
         for group_id in loaded.keys() - await self._store.still_there(list(loaded)):
             async with loaded[group_id].lock:
                 loaded[group_id].galleries.pop(group_id, None)
+                self._room.left(group_id)
             await asyncio.to_thread(self._shelf.remove, group_id)
-        await self.make_room()  # they may have grown since their first search
+        for gallery in self.galleries:  # they may have grown since their last search
+            self._room.weigh(gallery)
+        await self.make_room()
 
     async def _gallery(self, group: GroupRef) -> Gallery:
         if group.embedding_id not in ("", self._shelf.embedding_id):
@@ -178,6 +183,8 @@ class Registry:
     async def _catch_up(self, app_id: int, app: _App) -> None:
         feed = await self._store.changes(app_id, app.seen, model=self._shelf.embedding_id)
         if feed is None:  # too far behind: start again from the rows
+            for group_id in app.galleries:
+                self._room.left(group_id)
             app.galleries.clear()
             app.seen = -1
         else:
@@ -189,8 +196,12 @@ class Registry:
         if wanted:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._writer, self._apply_now, app.galleries, wanted)
-            for group_id in {change.group_id for change in wanted} & app.galleries.keys():
-                self._tidy(app.galleries[group_id])
+            for group_id in {change.group_id for change in wanted}:
+                if (gallery := app.galleries.get(group_id)) is None:
+                    self._room.left(group_id)
+                else:
+                    self._room.weigh(gallery)
+                    self._tidy(gallery)
 
     def _apply_now(self, galleries: dict[int, Gallery], changes: Sequence[Change]) -> None:
         for change in changes:
