@@ -1,13 +1,12 @@
 """Train, resume and export the face detector.
 
     python -m scripts.training.detect                # labels where there are none, training, export
-    python -m scripts.training.detect --minutes 15   # a part of it: goes on from its checkpoint the next time
+    python -m scripts.training.detect --seconds 900  # a part of it: goes on from its checkpoint the next time
     python -m scripts.training.detect --export       # the checkpoint as it is into the pack
 
 The last part of the steps sees larger pictures. The crops' labels are the landmark model's (`landmarks_labels`).
 """
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,22 @@ from torch import Tensor, nn
 
 from scripts.training import detect_labels, landmarks_labels, packtoml, runs
 from scripts.training.corpus import Corpus
-from scripts.training.detect_data import Picture, Synthesis
+from scripts.training.detect_data import Synthesis
 from scripts.training.detect_net import STRIDES, DetectNet, Detector, decode
+from scripts.training.detect_picture import Picture
 from scripts.training.export import FromPixels, export
-from scripts.training.optim import Optimizer, schedule
+from scripts.training.fitting import Batch, Plan, arguments, fit, restored
+from scripts.training.smallnets import centred
 from scripts.training.teachers import Floats
+
+FILE = "detect.onnx"
 
 # A face belongs to the strides whose range holds its longer side in pixels; near the limits to two.
 RANGES = {8: (0.0, 56.0), 16: (36.0, 150.0), 32: (100.0, 1e9)}
 SMALL, LARGE, GROW = 256, 320, 0.88  # picture sides, and the share of the steps after which they grow
+AGAIN = 8  # steps after which a picture is shown once more
 # Chosen on the real photos; the second look of the server at doubtful faces costs little and rejects most decoys.
-SHIPPED = {"threshold": 0.5, "doubt": 0.9, "sure": 0.67, "nms": 0.4, "sizes": [320, 640]}
+SHIPPED = {"threshold": 0.5, "doubt": 0.83, "sure": 0.67, "nms": 0.4, "sizes": [320, 640], "crowd": 1024}
 Targets = tuple[NDArray[np.int8], Floats, Floats]
 
 
@@ -91,95 +95,71 @@ def loss_of(raw: Tensor, places: Tensor, kind: Tensor, boxes: Tensor, points: Te
 
 
 class Feed:
-    """Batches of fresh pictures, half of them shown once more later, mirrored: making one costs as much as a step."""
+    """Batches by the step's number. Half of a batch is fresh, half was fresh some steps ago and is mirrored now:
+    making a picture costs as much as learning from it."""
 
-    def __init__(self, synthesis: Synthesis, batch: int) -> None:
-        self._synthesis, self._batch = synthesis, batch
-        self._seen: list[Picture] = []
+    def __init__(self, synthesis: Synthesis, batch: int, seed: int, grows: int) -> None:
+        self._synthesis, self._half, self._seed, self._grows = synthesis, batch // 2, seed, grows
+        self._made: dict[int, list[Picture]] = {}
+        self._grids = {size: grid(size) for size in (SMALL, LARGE)}
 
-    def __call__(self, size: int) -> tuple[NDArray[np.uint8], Targets]:
-        fresh = [self._synthesis.picture(size) for _ in range(self._batch // 2)]
-        again = []
-        for _ in range(self._batch - len(fresh)):
-            ready = len(self._seen) > 64 and self._seen[0].size == size
-            again.append(self._seen.pop(0).mirrored() if ready else self._synthesis.picture(size))
-        self._seen = [p for p in self._seen if p.size == size] + fresh
-        pictures, places = fresh + again, grid(size)
-        kind, boxes, points = zip(*(assign(p, places) for p in pictures), strict=True)
-        return np.stack([p.pixels for p in pictures]), (np.stack(kind), np.stack(boxes), np.stack(points))
+    def __call__(self, step: int) -> Batch:
+        size = LARGE if step >= self._grows else SMALL
+        pictures = self._fresh(step, size) + [picture.mirrored() for picture in self._fresh(step - AGAIN, size)]
+        self._made.pop(step - AGAIN, None)
+        kind, boxes, points = zip(*(assign(p, self._grids[size]) for p in pictures), strict=True)
+        arrays = {"pixels": np.stack([p.pixels for p in pictures]), "kind": np.stack(kind)}
+        arrays |= {"boxes": np.stack(boxes), "points": np.stack(points)}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def _fresh(self, step: int, size: int) -> list[Picture]:
+        made = self._made.get(step)
+        if made is None or made[0].size != size:
+            rng = np.random.default_rng([self._seed, step + AGAIN])
+            made = self._made[step] = [self._synthesis.picture(size, rng) for _ in range(self._half)]
+        return made
+
+
+def loss(model: nn.Module, batch: Batch) -> Tensor:
+    raw, places = model(centred(batch["pixels"]))
+    score, box, points = loss_of(raw, places, batch["kind"], batch["boxes"], batch["points"])
+    return torch.stack([2 * score, box, 3 * points])
 
 
 def main() -> None:
-    parser = runs.arguments("Train the face detector.", "detect")
+    parser = arguments("Train the face detector.", "detect")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--minutes", type=float, default=600)
+    parser.add_argument("--rate", type=float, default=1.0, help="of the usual learning rates; less with --from")
+    parser.add_argument("--from", dest="start", type=Path, help="checkpoint whose weights to start from")
     parser.add_argument("--export", action="store_true", help="write the pack's file from the last checkpoint")
     args = parser.parse_args()
     log = runs.start(args)
-    checkpoint = args.work / "detect.pt"
     if args.export:
-        write(checkpoint)
+        publish(restored(DetectNet(), args.work), args.pack)
         return
-    where = runs.device()
-    model = DetectNet().to(where, memory_format=torch.channels_last)
-    optimizer, average = Optimizer(model), runs.Average(model, 0.998)
-    step = 0
-    if state := runs.load(checkpoint, where):
-        model.load_state_dict(state["model"])
-        average.model.load_state_dict(state["average"])
-        optimizer.restore(state["optimizer"])
-        step = average.steps = state["step"]
     corpus = Corpus(args.corpus)
     crops = args.work.parent / "landmarks"
     if not list(crops.glob("faces_???.npz")):
         landmarks_labels.make(crops, corpus, log)
     if not (args.work / detect_labels.FILE).exists():
         detect_labels.make(args.work, corpus, log)
-    synthesis = Synthesis(args.work, corpus, "train", [args.seed, step])
-    feed = Feed(synthesis, args.batch)
-    log.info("%d faces, from step %d of %d", len(synthesis.faces), step, args.steps)
-    end, running = time.monotonic() + args.minutes * 60, np.zeros(3)
-    while step < args.steps and time.monotonic() < end:
-        size = LARGE if step > GROW * args.steps else SMALL
-        pixels, targets = feed(size)
-        kind, boxes, points = (torch.from_numpy(part).to(where) for part in targets)
-        inputs = torch.from_numpy(pixels).to(where).permute(0, 3, 1, 2).float()
-        inputs = ((inputs - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
-        with runs.half(where):
-            raw, places = model(inputs)
-        parts = loss_of(raw, places, kind, boxes, points)
-        (parts[0] * 2 + parts[1] + parts[2] * 3).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 20.0)
-        optimizer.step(schedule(step / args.steps, 0.03, 0.6))
-        average.update(model)
-        running += (np.array([float(part.detach()) for part in parts]) - running) * 0.02
-        step += 1
-        if step % 200 == 0:
-            log.info("step %d size %d score %.3f box %.3f points %.4f", step, size, *running)
-        if step % 1000 == 0:
-            _save(checkpoint, model, average, optimizer, step)
-    _save(checkpoint, model, average, optimizer, step)
-    log.info("stopped at step %d", step)
-    if step == args.steps:
-        write(checkpoint)
+    synthesis = Synthesis(args.work, corpus, "train")
+    log.info("%d faces", len(synthesis.people))
+    model = restored(DetectNet(), args.start) if args.start else DetectNet()
+    feed = Feed(synthesis, args.batch, args.seed, int(GROW * args.steps))
+    rates = {"muon": Plan.muon * args.rate, "adam": Plan.adam * args.rate}
+    plan = Plan.of(args, args.steps, **rates, warmup=0.03, decay=0.6, steepest=20.0)
+    if (mean := fit(model, feed, loss, plan, log)) is not None:
+        publish(mean, args.pack)
 
 
-def _save(path: Path, model: nn.Module, average: runs.Average, optimizer: Optimizer, step: int) -> None:
-    states = {"model": model.state_dict(), "average": average.model.state_dict(), "optimizer": optimizer.state()}
-    runs.save(path, **states, step=step)
-
-
-def write(checkpoint: Path) -> None:
-    state = runs.load(checkpoint, torch.device("cpu"))
-    if state is None:
-        raise SystemExit(f"no checkpoint {checkpoint}: train first")
-    model = DetectNet()
-    model.load_state_dict(state["average"])
+def publish(model: nn.Module, pack: Path) -> None:
+    assert isinstance(model, DetectNet)
     outputs = ["scores", "boxes", "points"]
-    target = packtoml.PACK / "detect.onnx"
-    export(FromPixels(Detector(model)), target, (96, 128), outputs, any_size=True, half_weights=True)
-    packtoml.set_role("detect", "detect.onnx", "anchor_free", **SHIPPED)
+    graph = FromPixels(Detector(model))
+    export(graph, pack / FILE, (96, 128), outputs, any_size=True, half_weights=True)
+    packtoml.set_role("detect", FILE, "anchor_free", pack=pack, **SHIPPED)
 
 
 if __name__ == "__main__":

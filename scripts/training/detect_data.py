@@ -1,6 +1,6 @@
 """Training pictures of the detector: mosaics of crops, faces pasted over scenes, real scenes, no faces at all."""
 
-from dataclasses import dataclass, field
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,81 +9,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.training import detect_labels
+from scripts.training import detect_labels, detect_mistakes
+from scripts.training.camera import recompress
 from scripts.training.corpus import Corpus, Image
-from scripts.training.detect_paint import body, cover, degrade
-from scripts.training.landmarks_consensus import five_of
-from scripts.training.landmarks_data import BORDERS, SIDE, Faces, disguise
-from scripts.training.landmarks_data import load as load_faces
+from scripts.training.detect_paint import body, degrade, dress
+from scripts.training.detect_people import People
+from scripts.training.detect_picture import Matrix, Picture, turned_box
+from scripts.training.landmarks_data import BORDERS, SIDE
 from scripts.training.landmarks_teachers import apply
 from scripts.training.teachers import Floats
 
-DRESSED = 800  # crops with a mask or sunglasses drawn on, made once
-SMALLEST = 9.0  # pixels: smaller faces are neither face nor background
-MIRROR = [1, 0, 2, 4, 3]
-Matrix = NDArray[np.float64]
-
-
-@dataclass
-class Picture:
-    """A picture under construction: faces as x1 y1 x2 y2 and five points, plus boxes to ignore."""
-
-    pixels: Image
-    boxes: list[Floats] = field(default_factory=list)
-    points: list[Floats] = field(default_factory=list)
-    ignored: list[Floats] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return self.pixels.shape[0]
-
-    def add(self, box: Floats, points: Floats) -> None:
-        """A face: kept when most of it lies inside and it is not too small."""
-        inside = np.clip(box, 0, self.size)
-        area, seen = (float(np.prod(np.clip(b[2:] - b[:2], 0, None))) for b in (box, inside))
-        if seen <= 0.02 * area:
-            return
-        if seen < 0.45 * area or (box[2:] - box[:2]).max() < SMALLEST:
-            self.ignored.append(box)
-        else:
-            self.boxes.append(box)
-            self.points.append(points)
-
-    def mirrored(self) -> "Picture":
-        def flip(box: Floats) -> Floats:
-            return np.asarray([self.size - box[2], box[1], self.size - box[0], box[3]], np.float32)
-
-        points = [np.stack([self.size - p[MIRROR, 0], p[MIRROR, 1]], 1).astype(np.float32) for p in self.points]
-        pixels = np.ascontiguousarray(self.pixels[:, ::-1])
-        return Picture(pixels, [flip(b) for b in self.boxes], points, [flip(b) for b in self.ignored])
-
-
-def turned_box(matrix: Matrix, box: Floats) -> Floats:
-    """The upright box of a face after a similarity: the middle moves, the shape follows the head's turn."""
-    middle = apply(matrix, ((box[:2] + box[2:]) / 2)[None])[0]
-    zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    width, height = (box[2:] - box[:2]) * zoom
-    c, s = abs(matrix[0, 0]) / zoom, abs(matrix[1, 0]) / zoom
-    # An ellipse, not a rectangle: a head turned by 45 degrees does not become wider than it is high.
-    half = np.array([np.hypot(width * c, height * s), np.hypot(width * s, height * c)]) / 2
-    return np.asarray([*(middle - half), *(middle + half)], np.float32)
+CROWD = 70  # faces of a crowd, about
 
 
 class Synthesis:
-    """Endless random pictures of one size."""
+    """Random pictures."""
 
-    def __init__(self, work: Path, corpus: Corpus, part: str, seed: int | list[int]) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.faces: Faces = load_faces(work.parent / "landmarks", corpus, part)
-        self.five = five_of(self.faces.points)
-        chosen = self.rng.choice(len(self.faces), min(DRESSED, len(self.faces)), replace=False)
-        self._dressed = {int(i): disguise(self.faces.image(int(i)), self.five[i], self.rng) for i in chosen}
-        self._corpus = corpus
+    def __init__(self, work: Path, corpus: Corpus, part: str) -> None:
+        self.rng = np.random.default_rng(0)
+        self.people = People(work.parent / "landmarks", corpus, part)
         self._labels: dict[str, Any] = {n: e for n, e in detect_labels.load(work).items() if e["part"] == part}
-
-    @cached_property
-    def _scenes(self) -> dict[str, Image]:
-        return {name: self._corpus.scene(name) for name in self._labels}
+        self._mistakes = [place for place in detect_mistakes.load(work) if place[0] in self._labels]
+        self._scenes = {name: corpus.scene(name) for name in self._labels}
 
     @cached_property
     def _empty(self) -> list[str]:
@@ -98,30 +45,56 @@ class Synthesis:
         """What detectors take for a face and is none: heads of dogs, cats, monkeys."""
         return [(name, np.array(b, np.float32)) for name, e in self._labels.items() for b in e["decoys"]]
 
-    def picture(self, size: int) -> Picture:
+    def picture(self, size: int, rng: np.random.Generator) -> Picture:
+        """The generator decides about everything: the same one makes the same picture."""
+        maker = copy.copy(self)
+        maker.rng = rng
+        return maker._picture(size)
+
+    def _picture(self, size: int) -> Picture:
+        rng = self.rng
+        drawn = size if rng.random() < 0.8 else round(size * rng.uniform(1.2, 2.0))
+        kind = int(rng.choice(5, p=[0.2, 0.27, 0.09, 0.29, 0.15]))
+        picture = (self._mosaic, self._composite, self._crowd, self._real, self._background)[kind](drawn)
+        self._dress(picture)
+        if drawn > size:
+            if rng.random() < 0.5:
+                picture.pixels = recompress(picture.pixels, rng)
+            picture = picture.shrunk(size)
+        if rng.random() < 0.15:
+            picture = self._cut(picture)
+        picture.pixels = degrade(picture.pixels, rng)
+        return picture.mirrored() if rng.random() < 0.5 else picture
+
+    def _dress(self, picture: Picture) -> None:
+        """In a fifth of the pictures most people wear masks, in a few sunglasses, even those of real scenes."""
         kind = self.rng.random()
-        if kind < 0.22:
-            picture = self._mosaic(size)
-        elif kind < 0.55:
-            picture = self._composite(size)
-        elif kind < 0.86:
-            picture = self._real(size)
-        else:
-            picture = self._background(size)
-        picture.pixels = degrade(picture.pixels, self.rng)
-        return picture.mirrored() if self.rng.random() < 0.5 else picture
+        if kind > 0.26:
+            return
+        for box, points in zip(picture.boxes, picture.points, strict=True):
+            if self.rng.random() < 0.8:
+                dress(picture.pixels, box, points, self.rng, mask=kind < 0.2)
+
+    def _cut(self, picture: Picture) -> Picture:
+        """Bars at one to four sides, as around a photo of other shape or a face looked at alone at the border."""
+        size, rng = picture.size, self.rng
+        bars = rng.uniform(0, 0.4, 4) * size * (rng.random(4) < 0.4)
+        shade = (0, 0, 0) if rng.random() < 0.8 else (int(rng.integers(256)),) * 3
+        return picture.cut((bars[0], bars[1], size - bars[2], size - bars[3]), shade)
 
     def _background(self, size: int) -> Picture:
         """A random piece of a scene without people."""
-        if self.rng.random() < 0.3:
+        if self.rng.random() < 0.4:
             return self._decoy(size)
         name = self._empty[self.rng.integers(len(self._empty))]
         return self._view(name, size, zoom=float(np.exp(self.rng.uniform(np.log(0.5), np.log(2.5)))), turn=0.0)
 
     def _decoy(self, size: int) -> Picture:
-        """A scene around a decoy, at the sizes and turns that faces have."""
-        name, box = self._decoys[self.rng.integers(len(self._decoys))]
-        wanted = np.exp(self.rng.uniform(np.log(16), np.log(0.9 * size)))
+        """A scene around a decoy, at the sizes and turns that faces have, or around a former mistake as it was."""
+        mistaken = len(self._mistakes) > 0 and self.rng.random() < 0.6
+        places = self._mistakes if mistaken else self._decoys
+        name, box = places[self.rng.integers(len(places))]
+        wanted = np.exp(self.rng.uniform(np.log(8 if mistaken else 16), np.log((0.4 if mistaken else 0.9) * size)))
         zoom = min(wanted / float((box[2:] - box[:2]).max()), 3.0) * max(self._scenes[name].shape[:2]) / size
         return self._view(name, size, zoom, self._turn(), around=(box[:2] + box[2:]) / 2)
 
@@ -163,9 +136,9 @@ class Synthesis:
     def _turn(self) -> float:
         """Mostly upright; sometimes lying, rarely upside down."""
         kind = self.rng.random()
-        if kind < 0.8:
+        if kind < 0.76:
             return float(self.rng.normal(0, 12))
-        return float(self.rng.uniform(-60, 60) if kind < 0.93 else self.rng.uniform(-180, 180))
+        return float(self.rng.uniform(-60, 60) if kind < 0.9 else self.rng.uniform(-180, 180))
 
     def _real(self, size: int) -> Picture:
         """A scene with people, zoomed onto one of them so that this face gets a random size."""
@@ -186,18 +159,41 @@ class Synthesis:
     def _swap(self, picture: Picture) -> None:
         """Other people's faces on the same heads."""
         for i, (box, points) in enumerate(zip(list(picture.boxes), list(picture.points), strict=True)):
-            face = self._someone()
+            face = self.people.someone(self.rng)
             down = points[3:].mean(0) - points[:2].mean(0)
             turn = float(np.degrees(np.arctan2(-down[0], down[1])))
             middle, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-            matrix = self._place(face, middle, side * float(self.rng.uniform(0.95, 1.1)), turn)
-            self._paste(picture, face, matrix, "oval")
-            picture.boxes[i], picture.points[i] = self._target(face, matrix)
+            matrix = self.people.place(face, middle, side * float(self.rng.uniform(0.95, 1.1)), turn)
+            self.people.paste(picture, face, matrix, "oval", self.rng)
+            picture.boxes[i], picture.points[i] = self.people.target(face, matrix)
 
     def _composite(self, size: int) -> Picture:
         picture = self._background(size)
         count = int(np.ceil(np.exp(self.rng.uniform(0, np.log(28)))))
         self._scatter(picture, count)
+        return picture
+
+    def _crowd(self, size: int) -> Picture:
+        """Rows of small faces, the nearer ones larger and in front of the others."""
+        picture, rng = self._background(size), self.rng
+        side = float(np.exp(rng.uniform(np.log(9), np.log(36))))
+        wide, high, empty = rng.uniform(1.05, 2.2), rng.uniform(1.15, 2.2), rng.uniform(0, 0.4)
+        bodies, growth, row = rng.random() < 0.8, rng.uniform(1.0, 1.12), rng.uniform(0, 2) * side
+        while row < size + side / 2 and len(picture.boxes) < CROWD:
+            columns = np.arange(rng.uniform(-0.5, 0.5), size / side, wide)
+            columns = columns[rng.random(len(columns)) > empty]
+            places = np.stack([columns * side, np.full(len(columns), row)], 1)
+            places += rng.normal(0, 0.1 * side, places.shape)
+            planned = [(place, side * float(np.exp(rng.normal(0, 0.1))), float(rng.normal(0, 10))) for place in places]
+            if bodies:
+                for middle, one, turn in planned:
+                    body(picture.pixels, middle, one, turn, self.people.skin(self.rng), rng)
+            for middle, one, turn in planned:
+                face = self.people.someone(self.rng)
+                matrix = self.people.place(face, middle, one, turn)
+                self.people.paste(picture, face, matrix, "oval", self.rng)
+                picture.add(*self.people.target(face, matrix))
+            row, side = row + side * high, side * growth
         return picture
 
     def _scatter(self, picture: Picture, count: int) -> None:
@@ -212,12 +208,13 @@ class Synthesis:
                 planned.append((middle, side, self._turn()))
         for middle, side, turn in planned:  # all bodies before all faces: nobody's shoulder hides a labelled face
             if not picture.boxes and rng.random() < 0.6:
-                body(picture.pixels, middle, side, turn, self._skin(), rng)
+                body(picture.pixels, middle, side, turn, self.people.skin(self.rng), rng)
         for middle, side, turn in planned:
-            face = self._someone()
-            matrix = self._place(face, middle, side, turn)
-            self._paste(picture, face, matrix, ("oval", "square", "photo")[int(rng.choice(3, p=[0.55, 0.35, 0.1]))])
-            picture.add(*self._target(face, matrix))
+            face = self.people.someone(self.rng)
+            matrix = self.people.place(face, middle, side, turn)
+            kind = ("oval", "square", "photo")[int(rng.choice(3, p=[0.55, 0.35, 0.1]))]
+            self.people.paste(picture, face, matrix, kind, rng)
+            picture.add(*self.people.target(face, matrix))
 
     def _room(
         self, picture: Picture, planned: list[tuple[NDArray[np.float64], float, float]], side: float
@@ -233,17 +230,6 @@ class Synthesis:
                 return np.asarray(middle, np.float64)
         return None
 
-    def _someone(self) -> int:
-        """A face: every fifth with a mask or sunglasses."""
-        if self.rng.random() < 0.2:
-            return int(self.rng.choice(list(self._dressed)))
-        return int(self.rng.integers(len(self.faces)))
-
-    def _skin(self) -> tuple[int, int, int]:
-        pixels = self.faces.image(int(self.rng.integers(len(self.faces))))[48:96, 40:88]
-        red, green, blue = pixels.reshape(-1, 3).mean(0)
-        return int(red), int(green), int(blue)
-
     def _mosaic(self, size: int) -> Picture:
         """Whole crops side by side, edge to edge or with gaps over a scene: real surroundings, many faces."""
         rng, picture = self.rng, self._background(size)
@@ -258,14 +244,14 @@ class Synthesis:
             if rng.random() < 0.12:
                 self._decoy_tile(picture, corner, inner)
                 continue
-            face = self._someone()
+            face = self.people.someone(self.rng)
             turn = float(rng.normal(0, 10))
             zoom = inner / SIDE * float(rng.uniform(0.85, 1.25))
             matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), -turn, zoom)
             matrix[:, 2] += corner + inner / 2 - SIDE / 2 + rng.normal(0, 0.04, 2) * inner
             window = [int(v) for v in (*corner, *(corner + inner))]
-            self._paste(picture, face, matrix, "tile", window)
-            picture.add(*self._target(face, matrix))
+            self.people.paste(picture, face, matrix, "tile", rng, window)
+            picture.add(*self.people.target(face, matrix))
         return picture
 
     def _decoy_tile(self, picture: Picture, corner: NDArray[np.float64], side: float) -> None:
@@ -282,44 +268,3 @@ class Synthesis:
             scene[low[1] : high[1], low[0] : high[0]], (right - left, bottom - top), interpolation=cv2.INTER_AREA
         )
         picture.pixels[top:bottom, left:right] = tile
-
-    def _place(self, face: int, middle: NDArray[Any], side: float, turn: float) -> Matrix:
-        """Matrix from the stored crop to the canvas: the face's box `side` long at `middle`, head turned clockwise."""
-        target = self.faces.face(face)
-        centre = (float(target.centre[0]), float(target.centre[1]))
-        matrix = cv2.getRotationMatrix2D(centre, target.roll - turn, side / target.side)
-        matrix[:, 2] += np.asarray(middle) - np.array(centre)
-        return np.asarray(matrix, np.float64)
-
-    def _target(self, face: int, matrix: Matrix) -> tuple[Floats, Floats]:
-        return turned_box(matrix, self.faces.boxes[face]), apply(matrix, self.five[face])
-
-    def _paste(self, picture: Picture, face: int, matrix: Matrix, kind: str, window: list[int] | None = None) -> None:
-        crop = self._dressed.get(face, self.faces.image(face))
-        zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-        corners = apply(matrix, np.array([[0, 0], [SIDE, 0], [0, SIDE], [SIDE, SIDE]], np.float32))
-        low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
-        if window is not None:
-            low, high = np.array(window[:2]), np.array(window[2:])
-        low, high = np.clip(low, 0, picture.size), np.clip(high, 0, picture.size)
-        if (high - low).min() < 2:
-            return
-        local = matrix.copy()
-        local[:, 2] -= low
-        shape = (int(high[0] - low[0]), int(high[1] - low[1]))
-        mask = cover(kind, self.faces.boxes[face])
-        while zoom < 0.55 and crop.shape[0] > 8:  # warping does not average: shrink first
-            crop, mask = (cv2.resize(a, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for a in (crop, mask))
-            local[:, :2] *= 2
-            zoom *= 2
-        border = cv2.BORDER_REPLICATE if kind == "tile" else cv2.BORDER_CONSTANT
-        fresh = cv2.warpAffine(crop, local, shape, borderMode=border)
-        region = picture.pixels[low[1] : high[1], low[0] : high[0]]
-        if kind == "tile":
-            region[:] = fresh
-            return
-        alpha = cv2.warpAffine(mask, local, shape)[..., None].astype(np.float32) / 255
-        if kind == "oval" and self.rng.random() < 0.6:  # take on a part of the light of the place
-            shift = (region.reshape(-1, 3).mean(0) - fresh.reshape(-1, 3).mean(0)) * self.rng.uniform(0, 0.5)
-            fresh = np.clip(fresh + shift, 0, 255)
-        region[:] = (fresh * alpha + region * (1 - alpha)).astype(np.uint8)

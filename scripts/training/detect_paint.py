@@ -1,4 +1,4 @@
-"""Paint for the detector's pictures: where a pasted crop covers, plain people below it, and what cameras do to all."""
+"""Paint for the detector's pictures: plain people below pasted faces, masks over them, and what cameras do to all."""
 
 from typing import Any
 
@@ -6,23 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.training import disguises
 from scripts.training.corpus import Image, decode, encode_jpeg
-from scripts.training.landmarks_data import SIDE
 from scripts.training.teachers import Floats
-
-
-def cover(kind: str, box: Floats) -> NDArray[np.uint8]:
-    """Where a pasted crop covers what was there: an oval a little larger than the face, or the whole crop."""
-    mask = np.zeros((SIDE, SIDE), np.uint8)
-    if kind == "oval":
-        middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-        axes = (int(half[0] * 1.08), int(half[1] * 1.1))
-        cv2.ellipse(mask, (int(middle[0]), int(middle[1])), axes, 0, 0, 360, 255, -1)
-        mask[:2] = mask[-2:] = 0
-        mask[:, :2] = mask[:, -2:] = 0
-        return np.asarray(cv2.blur(mask, (9, 9)), np.uint8)
-    mask[3:-3, 3:-3] = 255
-    return mask if kind == "photo" else np.asarray(cv2.blur(cv2.erode(mask, np.ones((9, 9))), (15, 15)), np.uint8)
 
 
 def body(
@@ -48,6 +34,18 @@ def body(
         oval(at(0, rng.uniform(-0.2, 0.05)), wide, high, hair)
     corners = np.array([at(-0.22, 0.2), at(0.22, 0.2), at(0.26, 0.75), at(-0.26, 0.75)], np.int32)
     cv2.fillConvexPoly(pixels, corners, skin)
+
+
+def dress(pixels: Image, box: Floats, points: Floats, rng: np.random.Generator, mask: bool) -> None:
+    """Draw a mask or sunglasses on a face of the picture."""
+    air = 0.25 * float((box[2:] - box[:2]).max())
+    low = np.clip(np.floor(box[:2] - air), 0, None).astype(int)
+    region = pixels[low[1] : int(box[3] + air), low[0] : int(box[2] + air)]
+    if min(region.shape[:2]) < 8:
+        return
+    here = points - low.astype(np.float32)
+    light = float(rng.uniform(0.6, 1.25)) if rng.random() < 0.6 else None
+    region[:] = disguises.mask(region, here, rng, light) if mask else disguises.sunglasses(region, here, rng)
 
 
 def degrade(pixels: Image, rng: np.random.Generator) -> Image:

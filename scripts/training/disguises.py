@@ -105,8 +105,8 @@ def mask_outline(points: Points, rng: Generator) -> Floats:
     return np.array([eyes + (x + lean * 0.5 * (y < 1)) * across + y * down for x, y in places], np.float32)
 
 
-def mask(pixels: Image, points: Points, rng: Generator) -> Image:
-    """A surgical or cloth mask: folds, shade towards the edges, ear loops."""
+def mask(pixels: Image, points: Points, rng: Generator, light: float | None = None) -> Image:
+    """A surgical or cloth mask: folds, shade towards the edges; as light as the picture unless told otherwise."""
     outline = mask_outline(points, rng)
     cover = _filled(pixels.shape, [outline])
     palette = [(200, 220, 235), (235, 238, 240), (35, 35, 40), (120, 170, 200), (220, 180, 190), (90, 110, 90)]
@@ -119,8 +119,8 @@ def mask(pixels: Image, points: Points, rng: Generator) -> Image:
     reach = float(np.ptp(outline[:, 0])) / 2
     curve = 1 - 0.35 * ((columns - middle[0]) / reach) ** 2 + rng.normal(0, 0.1) * (columns - middle[0]) / reach
     folds = 1 + rng.uniform(0, 0.12) * np.sin(rows * rng.uniform(0.2, 0.9) + columns * rng.normal(0, 0.1))
-    light = float(np.mean(pixels)) / 130
-    paint = base * np.asarray((curve * folds)[:, :, None], np.float32) * np.clip(light, 0.35, 1.2)
+    light = float(np.clip(np.mean(pixels) / 130, 0.35, 1.2)) if light is None else light
+    paint = base * np.asarray((curve * folds)[:, :, None], np.float32) * light
     if chance(rng, 0.2):
         paint = paint + cv2.resize(rng.normal(0, 40, (12, 12, 3)).astype(np.float32), (width, height))
     soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0))[:, :, None]

@@ -176,7 +176,7 @@ class Contest:
 
 
 def contest(table: dict[str, Any], pack: Path) -> Contest:
-    ours = {key: table[key] for key in ("nms", "sizes")}
+    ours = {key: table[key] for key in ("nms", "sizes", "crowd") if key in table}
     files = pack / table["file"], teachers.folder() / "yunet/yunet_n_dynamic.onnx"
     adapters, parameters = (table["adapter"], "yunet"), (ours, {"sizes": table["sizes"]})
     shipped_as = {key: table[key] for key in ("threshold", "doubt", "sure") if key in table}

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from scripts.training import packtoml, runs
 from scripts.training.optim import Optimizer, schedule
 
 Batch = dict[str, Tensor]
+FILE = "checkpoint.pt"
+SAVED = 300.0  # seconds between checkpoints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """How long to learn. `seconds` ends this call early: the next one goes on from the checkpoint."""
 
@@ -29,10 +31,13 @@ class Plan:
     workers: int = 0
     muon: float = 0.006
     adam: float = 0.002
+    warmup: float = 0.02  # shares of the steps in which the learning rate rises and falls
+    decay: float = 0.5
+    steepest: float = 5.0  # longer gradients are shortened
 
     @classmethod
-    def of(cls, args: argparse.Namespace, steps: int) -> "Plan":
-        return cls(args.work, steps, args.seconds, args.workers)
+    def of(cls, args: argparse.Namespace, steps: int, **others: float) -> "Plan":
+        return replace(cls(args.work, steps, args.seconds, args.workers), **others)
 
 
 def arguments(about: str, work: str) -> argparse.ArgumentParser:
@@ -54,35 +59,53 @@ def fit(
     """The averaged model after the last step; None when time ran out before.
 
     `sample` makes a step's batch from the step's number alone: a resumed run sees what an unbroken one would.
+    `loss` answers one number or several parts, which are added up and told one by one.
     """
     where = runs.device()
     model.to(where, memory_format=torch.channels_last)
     mean = runs.Average(model, 0.998)
     optimizer = Optimizer(model, muon=plan.muon, adam=plan.adam)
-    checkpoint = plan.folder / "checkpoint.pt"
+    checkpoint = plan.folder / FILE
     first = _resume(checkpoint, model, mean, optimizer, where)
-    started = told = time.monotonic()
-    recent: deque[float] = deque(maxlen=200)
+    started = told = saved = time.monotonic()
+    recent: deque[Tensor] = deque(maxlen=200)
     done = first
     for number, batch in _batches(sample, first, plan):
         model.train()
         with runs.half(where):
             value = loss(model, {name: tensor.to(where) for name, tensor in batch.items()})
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step(schedule(number / plan.steps))
+        value.sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), plan.steepest)
+        optimizer.step(schedule(number / plan.steps, plan.warmup, plan.decay))
         mean.update(model)
-        recent.append(value.item())
+        recent.append(value.detach().float().cpu())
         done, now = number + 1, time.monotonic()
         if now - told > 30 or done == plan.steps:
             told = now
-            log.info("step %d of %d: loss %.4f", done, plan.steps, sum(recent) / len(recent))
+            parts = torch.stack(list(recent)).mean(0).flatten().tolist()
+            log.info("step %d of %d: loss %s", done, plan.steps, " + ".join(f"{part:.4f}" for part in parts))
+        if now - saved > SAVED:
+            saved = now
+            _save(checkpoint, model, mean, optimizer, done)
         if now - started > plan.seconds:
             break
     if done > first:
-        state = {"model": model.state_dict(), "mean": mean.model.state_dict(), "steps": mean.steps}
-        runs.save(checkpoint, **state, optimizer=optimizer.state(), step=done)
+        _save(checkpoint, model, mean, optimizer, done)
     return mean.model if done >= plan.steps else None
+
+
+def restored(model: nn.Module, folder: Path) -> nn.Module:
+    """The model with the average weights of the run's last checkpoint."""
+    state = runs.load(folder / FILE, torch.device("cpu"))
+    if state is None:
+        raise SystemExit(f"no checkpoint in {folder}: train first")
+    model.load_state_dict(state["mean"])
+    return model
+
+
+def _save(path: Path, model: nn.Module, mean: runs.Average, optimizer: Optimizer, step: int) -> None:
+    state = {"model": model.state_dict(), "mean": mean.model.state_dict(), "steps": mean.steps}
+    runs.save(path, **state, optimizer=optimizer.state(), step=step)
 
 
 def _resume(path: Path, model: nn.Module, mean: runs.Average, optimizer: Optimizer, where: torch.device) -> int:

@@ -1,11 +1,18 @@
 """What the training of detector and landmarks says about turned, mirrored and mapped faces."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the training extra is not installed")
 
-from scripts.training.detect_data import turned_box
+import torch
+
+from scripts.training.detect import FILE, publish
+from scripts.training.detect_net import DetectNet, Detector
+from scripts.training.detect_picture import turned_box
+from scripts.training.detect_weights import restore
 from scripts.training.landmarks_consensus import Maps, angles, consensus, five_of
 from scripts.training.landmarks_data import MIRROR
 from scripts.training.landmarks_teachers import FaceBox, apply, inverse, upright
@@ -70,3 +77,20 @@ def test_one_wrong_teacher_has_no_say() -> None:
     points, spread = consensus(answers, np.array([0.5], np.float32))
     assert np.abs(points[0] - right).max() < 0.01
     assert spread.min() > 0.1  # but the disagreement is reported
+
+
+def test_shipped_weights_come_back_as_a_network_that_answers_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = DetectNet()
+    for _ in range(3):
+        network(torch.randn(2, 3, 64, 64))  # batch norms with statistics of their own
+    for head in network.heads:
+        torch.nn.init.normal_(head.out.bias)  # the exporter stores equal ones once
+    publish(network, tmp_path)
+    pictures = torch.randn(2, 3, 64, 96)
+    again = restore(tmp_path / FILE, pictures)
+    for mode in (again.eval(), again.train()):
+        with torch.no_grad():
+            answers = zip(Detector(network.eval())(pictures), Detector(mode)(pictures), strict=True)
+        for one, other in answers:
+            np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-2)
