@@ -43,10 +43,7 @@ class Answers:
     def send(self) -> None:
         """From any thread: all that are held are told."""
         for job_loop, known in _by_loop(self._take()):
-            try:
-                job_loop.call_soon_threadsafe(_tell, known)
-            except RuntimeError:
-                log.debug("an answer found its event loop closed")
+            _tell_in(job_loop, known)
 
     def tell(self, loop: asyncio.AbstractEventLoop) -> None:
         """From the loop itself, which is awake anyway."""
@@ -54,7 +51,7 @@ class Answers:
             if job_loop is loop:
                 _tell(known)
             else:
-                job_loop.call_soon_threadsafe(_tell, known)
+                _tell_in(job_loop, known)
 
     def _take(self) -> list[Told]:
         with self._lock:
@@ -67,6 +64,13 @@ def _by_loop(known: Iterable[Told]) -> Iterable[tuple[asyncio.AbstractEventLoop,
     for job in known:
         loops.setdefault(job.loop, []).append(job)
     return loops.items()
+
+
+def _tell_in(loop: asyncio.AbstractEventLoop, known: list[Told]) -> None:
+    try:
+        loop.call_soon_threadsafe(_tell, known)
+    except RuntimeError:
+        log.debug("an answer found its event loop closed")
 
 
 def _tell(known: list[Told]) -> None:

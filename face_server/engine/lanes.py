@@ -229,7 +229,8 @@ class Lanes:
                     self._running += 1
                     return job
                 self._wake.wait()
-            return None
+        self._answers.send()  # what was held for work that is refused now
+        return None
 
     def _run(self, job: _Job[object]) -> None:
         begun = time.monotonic()

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import uvicorn
@@ -23,6 +24,7 @@ KEEP_ALIVE_SECONDS = 75
 HEADER_BYTES = 64 << 10  # of one request, its address included
 BACKLOG = 2048
 ARENAS = 2
+JOINED_BYTES = 64 << 10  # from so many on what was written does not wait: flow control has to see it
 
 log = logging.getLogger(__name__)
 
@@ -117,21 +119,28 @@ class JoinedWrites:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._written: list[bytes] = []
+        self._bytes = 0
         self._loop = asyncio.get_running_loop()
 
     def write(self, data: bytes) -> None:
         if not self._written:
             self._loop.call_soon(self._send)
         self._written.append(data)
+        self._bytes += len(data)
+        if self._bytes >= JOINED_BYTES:
+            self._send()
 
     def close(self) -> None:
         self._send()
         self._transport.close()
 
     def _send(self) -> None:
-        if self._written:
-            self._transport.write(b"".join(self._written))
-            self._written.clear()
+        data = b"".join(self._written)
+        self._written.clear()
+        self._bytes = 0
+        if data:
+            with suppress(RuntimeError):  # of a transport whose client has gone since
+                self._transport.write(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

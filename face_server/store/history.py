@@ -25,6 +25,7 @@ ANYBODY = "open"  # who that is while authorization is open
 BEGUN, OK = "begun", "ok"
 PART = 500  # lines that are forgotten in one transaction
 _LONGEST = 64  # characters of the columns
+_APP = 128  # and of the app's
 _COUNTED = {"add": "added", "remove": "removed"}
 
 NEW_LINE = sa.insert(audit)
@@ -66,7 +67,7 @@ class Asker:
 def columns(told: Mapping[str, Any]) -> Told:
     """What a line is about, as it is stored: the app has a column of its own, so that it can be asked for."""
     rest = {name: value for name, value in told.items() if name != "app"}
-    return {"app": str(told.get("app", "")), "target": json.dumps(rest, separators=(",", ":"))}
+    return {"app": str(told.get("app", ""))[:_APP], "target": json.dumps(rest, separators=(",", ":"))}
 
 
 def told_in(row: sa.Row[Any]) -> Told:

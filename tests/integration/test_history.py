@@ -54,6 +54,13 @@ def asked(interface: str = "user/add", caller: str = "the-key") -> Iterator[None
         current.reset(before)
 
 
+async def test_a_name_that_no_app_can_have_has_its_line_too(store: Store) -> None:
+    line = await store.audit.add(Entry("ann", "admin", "", "delete_key", {"app": "a" * 200}, "begun", 1))
+    await store.audit.ended(line, "bad_parameter")
+    (found,) = await store.audit.page(None, 10)
+    assert (found.action, found.target, found.outcome) == ("delete_key", {"app": "a" * 128}, "bad_parameter")
+
+
 async def told(store: Store) -> list[dict[str, str]]:
     """What the lines are about, the oldest first."""
     return [dict(line.target) for line in reversed(await store.audit.page(None, 100))]

@@ -279,3 +279,23 @@ async def test_answers_find_each_its_own_loop() -> None:
     assert told == [here, here, there]
     there.close()
     answers.give(Known(there), hold=False)  # nobody is there any more
+
+
+async def test_a_result_that_is_held_when_the_lanes_close_is_told(lane: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    held = await gate.hold(lane)
+    waiting = [asyncio.create_task(lane.submit(int)) for _ in range(5)]
+    await asyncio.sleep(0)
+    give = lane._answers.give
+
+    def closed_just_before(job: Any, *, hold: bool) -> None:
+        monkeypatch.setattr(lane._answers, "give", give)
+        lane.close()
+        give(job, hold=True)
+
+    monkeypatch.setattr(lane._answers, "give", closed_just_before)
+    gate.opened.set()
+    await asyncio.wait_for(held, 10)
+    for refused in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(refused, Busy)
+        assert refused.stage is Stage.SHUTDOWN
