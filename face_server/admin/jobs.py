@@ -258,7 +258,7 @@ class Jobs:
         row, progress = running.row, running.progress
         if not await self._rows.change_mine(row.id, (WAITING,), state=RUNNING):
             return  # cancelled at the last moment, or somebody else does it
-        telling = asyncio.create_task(self._tell(row.id, progress))
+        telling = asyncio.create_task(self._tell(running))
         try:
             result = await work(row.what, progress)
         finally:
@@ -266,10 +266,15 @@ class Jobs:
         await self._rows.change_mine(row.id, done=progress.done, total=progress.total)
         await self._rows.finish(row.id, result.columns, result.rows)
 
-    async def _tell(self, job_id: int, progress: Progress) -> None:
+    async def _tell(self, running: _Running) -> None:
+        """And end the work when it was cancelled through another server, or somebody else does it now."""
+        progress = running.progress
         while True:
             await asyncio.sleep(TELL_EVERY)
-            await self._rows.change_mine(job_id, done=progress.done, total=progress.total)
+            with suppress(FaceError):  # the next time, then
+                mine = await self._rows.change_mine(running.row.id, done=progress.done, total=progress.total)
+                if not mine and running.task is not None:
+                    running.task.cancel()
 
     async def _must_be(self, job_id: int) -> JobRow:
         row = await self._rows.get(job_id)

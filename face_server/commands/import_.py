@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import getpass
 import json
 import os
 import sys
@@ -20,6 +19,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from face_server.commands.person import who
 from face_server.errors import FaceError
 from face_server.model import DEFAULT_APP, Gates, Level
 from face_server.settings import Settings, load_settings
@@ -155,7 +155,7 @@ async def _run(
 @asynccontextmanager
 async def _audited(audit: Audit, app_name: str, counts: Counts, report: Report) -> AsyncIterator[None]:
     """One line for all of it, written before the first change and completed at the end."""
-    entry = Entry(getpass.getuser(), "shell", "command line", "import", {"app": app_name}, BEGUN, 0)
+    entry = Entry(who(), "shell", "command line", "import", {"app": app_name}, BEGUN, 0)
     line = await audit.add(entry)
     outcome = "failed"
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from face_server.commands import remote
+from face_server.commands.person import who
 from face_server.commands.reindex import REPORT
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps
@@ -84,7 +84,7 @@ async def _erase(settings: Settings, target: Target) -> dict[str, Any]:
         tables = await erasing.left_in_tables()
         told = {"app": target.app, "group": target.group, "user": target.user}
         named = target.without_names({name: value for name, value in told.items() if value})
-        await store.audit.add(Entry(getpass.getuser(), "shell", "command line", "purge", named, "ok", 0))
+        await store.audit.add(Entry(who(), "shell", "command line", "purge", named, "ok", 0))
     finally:
         await store.close()
     await rewrite(settings.database)

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from face_server.admin import jobs as jobs_module
 from face_server.admin.jobs import Jobs, Progress, Result
+from face_server.admin.roles import Role, Who
 from face_server.store import work
 from face_server.store.sealing import KeyMissing, Sealer
 from face_server.store.store import Store
@@ -79,6 +81,30 @@ async def test_a_server_that_lost_its_job_does_not_do_it(place: Path | str) -> N
     await task
     assert done == []
     assert ((await one.jobs.get(number)) or row).state == work.WAITING
+    await one.close()
+    await other.close()
+
+
+async def test_a_job_that_was_cancelled_through_another_server_ends(
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def look(_what: object, _progress: Progress) -> Result:
+        begun.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(jobs_module, "TELL_EVERY", 0.05)
+    one, other = await open_store(place), await open_store(place)
+    jobs = Jobs(one.jobs, {}, {"find": look})
+    job = await jobs.start("find", {}, Who("me", Role.ADMIN, ""))
+    await asyncio.wait_for(begun.wait(), 30)
+    assert (await Jobs(other.jobs, {}, {}).cancel(int(job.id))).state == work.CANCELLED
+    await asyncio.wait_for(ended.wait(), 30)
+    assert (await jobs.get(int(job.id))).state == work.CANCELLED
     await one.close()
     await other.close()
 
