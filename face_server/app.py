@@ -32,10 +32,12 @@ from face_server.index.protocol import Shelf
 from face_server.index.registry import Registry
 from face_server.index.room import half_of_the_memory
 from face_server.index.snapshots import Snapshots
-from face_server.licence.seat import seat_of
-from face_server.ops import console, docs, guide
+from face_server.licence import seat as licence
+from face_server.ops import console, docs, guide, surroundings
+from face_server.ops.card import Card
 from face_server.ops.context import Ending, RequestScope
 from face_server.ops.direct import Direct, Handler, handlers
+from face_server.ops.gauges import galleries
 from face_server.ops.health import Probes
 from face_server.ops.logging import RequestLog
 from face_server.ops.metrics import Metrics
@@ -148,7 +150,7 @@ class Parts:
             await asyncio.to_thread(self.tokens.open)
             stack.callback(self.tokens.close)
             await stack.enter_async_context(kept_in_order(self.store, self.registry, self.blobs, memory))
-            self._gauges()
+            self._gauges(await stack.enter_async_context(self._around()))
             self.open = True
             yield service
             self.open = False
@@ -187,7 +189,7 @@ class Parts:
 
     async def _local_vision(self, stack: AsyncExitStack) -> LocalVision:
         settings = self.settings
-        seat = seat_of(settings.licence_url, settings.licence_public_key, settings.licence_grace_minutes)
+        seat = licence.seat_of(settings.licence_url, settings.licence_public_key, settings.licence_grace_minutes)
         if seat is not None:
             await asyncio.to_thread(seat.start)
             stack.push_async_callback(asyncio.to_thread, seat.stop)
@@ -218,20 +220,34 @@ class Parts:
         await vision.start()
         return vision
 
-    def _gauges(self) -> None:
-        gauge = self.metrics.gauge
+    @asynccontextmanager
+    async def _around(self) -> AsyncIterator[surroundings.Surroundings]:
+        settings, looks = self.settings, surroundings
+        found = [looks.disk(settings.data_dir), looks.database(self.store.size)]
+        if self.device.startswith("cuda"):
+            found.append(looks.card(Card(self.device).figures))
+        if settings.licence_url:
+            found.append(looks.licence(lambda: licence.seats(settings.licence_url)))
+        around = looks.Surroundings(found)
+        async with around.watched():
+            yield around
+
+    def _gauges(self, around: surroundings.Surroundings) -> None:
+        gauge, now = self.metrics.gauge, self.metrics.now
+        gauge("face_ready", "A face request could be answered now", lambda: self.ready)
+        gauge("face_database_up", "The database answers", lambda: self.store.reachable)
         gauge("face_queue_length", "Work that waits for a lane", lambda: self.lanes.length)
         gauge("face_lanes", "Lanes there should be", lambda: self.lanes.count)
         gauge("face_lanes_alive", "Lanes that work", lambda: self.lanes.alive)
         if vision := self.remote:
+            gauge("face_redis_up", "Redis answers", lambda: vision.up)
             gauge("face_bus_waiting", "Pictures that wait here for their turn", lambda: vision.length)
             gauge("face_bus_away", "Pictures of this server that workers have or will get", lambda: vision.away)
             gauge("face_workers", "Workers that live", lambda: vision.workers)
             gauge("face_worker_lanes", "Lanes of these workers", lambda: vision.lanes)
-        gauge("face_galleries", "Galleries in memory", lambda: len(self.registry.galleries))
-        gauge("face_gallery_bytes", "Memory of these galleries", lambda: self.registry.memory)
         gauge("face_gallery_evictions", "Galleries that had to make room", lambda: self.registry.evictions)
-        gauge("face_gallery_faces", "Faces in these galleries", lambda: sum(map(len, self.registry.galleries)))
+        now(lambda: galleries(self.registry.galleries))
+        now(lambda: around.figures)
 
     def tell(self, listener: socket.socket) -> None:
         """What an operator wants to see at the start."""
@@ -249,27 +265,22 @@ class Parts:
             for name, role in pack.roles.items()
         ]
         far = embed.calibration.far if embed and embed.calibration else ()
-        sources = Sources(
-            self.metrics.registry,
-            self.stories,
-            self.lanes,
-            lambda: self.registry.galleries,
-            self.store,
-            settings.data_dir,
-            ready=lambda: self.open and self.lanes.ready and self.models_ready,
-        )
         return Deployment(
             service,
             self.store,
             self.blobs,
             self.vision.analyze,
             settings,
-            sources,
+            Sources(self.metrics.registry, self.stories, self.store),
             PackFacts(pack.name, pack.version, pack.licence, pack.source, pack.notice, roles, far),
             self.device,
             [dialect.__name__.rsplit(".", 1)[-1] for dialect in DIALECTS],
             public=is_public(settings.host),
         )
+
+    @property
+    def ready(self) -> bool:
+        return self.open and self.store.reachable and self.lanes.ready and self.models_ready
 
     @property
     def models_ready(self) -> bool:

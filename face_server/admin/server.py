@@ -2,115 +2,42 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path as File
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 from pydantic import BaseModel, ConfigDict
-from starlette.concurrency import run_in_threadpool
 
 from face_server.admin.failures import Refusal
+from face_server.admin.figures import (
+    Batches,
+    Count,
+    Database,
+    Disk,
+    Galleries,
+    GalleryFigures,
+    Gone,
+    Gpu,
+    LaneFigures,
+    Latency,
+    Licence,
+    Memory,
+    Refusals,
+    Server,
+    Size,
+    StageTimes,
+    Times,
+    Workers,
+)
 from face_server.admin.paging import LIMIT, Cursor, Limit, Page, number_after, page
 from face_server.admin.stories import Stories
 from face_server.admin.stories import Story as Told
 from face_server.store.store import Store
-
-
-class Count(BaseModel):
-    dialect: str
-    interface: str
-    code: str
-    count: int
-
-
-class Gone(BaseModel):
-    dialect: str
-    interface: str
-    count: int
-
-
-class Times(BaseModel):
-    """Milliseconds. Percentiles are read from the buckets of the histogram."""
-
-    count: int
-    mean: float | None
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
-class Latency(Times):
-    dialect: str
-    interface: str
-
-
-class StageTimes(Times):
-    stage: str
-
-
-class Refusals(BaseModel):
-    reason: str
-    count: int
-
-
-class Size(BaseModel):
-    most: float | None  # rows; null: more than any other
-    count: int
-
-
-class Batches(BaseModel):
-    model: str
-    executions: int
-    rows: int
-    mean: float | None
-    sizes: list[Size]
-
-
-class LaneFigures(BaseModel):
-    count: int
-    alive: int
-    queue: int
-    restarts: int
-
-
-class GalleryFigures(BaseModel):
-    app: str
-    group: str
-    faces: int
-    bytes: int
-
-
-class Memory(BaseModel):
-    resident_bytes: int | None
-
-
-class Disk(BaseModel):
-    total_bytes: int
-    free_bytes: int
-    database_bytes: int
-
-
-class Server(BaseModel):
-    uptime: float
-    ready: bool
-    lanes: LaneFigures
-    requests: list[Count]
-    gone: list[Gone]
-    latency: list[Latency]
-    stages: list[StageTimes]
-    queue_wait: Times
-    refused: list[Refusals]
-    batches: list[Batches]
-    galleries: list[GalleryFigures]
-    memory: Memory
-    disk: Disk
 
 
 class Story(BaseModel):
@@ -129,58 +56,29 @@ class Story(BaseModel):
     stages: dict[str, float]
 
 
-class Lanes(Protocol):
-    """What is asked of the engine."""
-
-    count: int
-    restarts: int
-
-    @property
-    def alive(self) -> int: ...
-
-    @property
-    def length(self) -> int: ...
-
-
-class Loaded(Protocol):
-    """A gallery in memory."""
-
-    group_id: int
-
-    def __len__(self) -> int: ...
-
-    @property
-    def memory(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the figures come from."""
 
     metrics: CollectorRegistry
     stories: Stories
-    lanes: Lanes
-    galleries: Callable[[], Sequence[Loaded]]
     store: Store
-    data_dir: File
-    ready: Callable[[], bool]
 
 
 class Figures:
+    """Reads what /metrics has and nothing else: so both always say the same."""
+
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._begun = time.monotonic()
 
     async def server(self) -> Server:
         """How busy the server is and has been since its start."""
-        sources = self._sources
-        samples = _samples(sources.metrics)
-        lanes = sources.lanes
-        resident = [sample.value for sample in samples["process_resident_memory_bytes"]]
+        samples = _samples(self._sources.metrics)
+        begun = _number(samples, "process_start_time_seconds")
         return Server(
-            uptime=round(time.monotonic() - self._begun, 1),
-            ready=sources.ready(),
-            lanes=LaneFigures(count=lanes.count, alive=lanes.alive, queue=lanes.length, restarts=lanes.restarts),
+            uptime=None if begun is None else round(max(0.0, time.time() - begun), 1),
+            ready=bool(_count(samples, "face_ready")),
+            lanes=_lanes(samples),
             requests=[Count(**s.labels, count=int(s.value)) for s in samples["face_requests_total"]],
             gone=[Gone(**s.labels, count=int(s.value)) for s in samples["face_requests_gone_total"]],
             latency=[
@@ -194,9 +92,14 @@ class Figures:
             queue_wait=next((times for _, times in _times(samples, "face_queue_wait_seconds")), _NO_TIMES),
             refused=[Refusals(**s.labels, count=int(s.value)) for s in samples["face_work_refused_total"]],
             batches=_batches(samples),
-            galleries=await self._galleries(),
-            memory=Memory(resident_bytes=int(resident[0]) if resident else None),
-            disk=await run_in_threadpool(self._disk),
+            galleries=await self._galleries(samples),
+            all_galleries=_all_galleries(samples),
+            memory=Memory(resident_bytes=_whole(samples, "process_resident_memory_bytes")),
+            disk=_disk(samples),
+            database=Database(kind=self._sources.store.kind, up=bool(_count(samples, "face_database_up"))),
+            gpus=_gpus(samples),
+            workers=_workers(samples),
+            licence=_licence(samples),
         )
 
     async def errors(self, cursor: Cursor = None, limit: Limit = LIMIT) -> Page[Story]:
@@ -212,21 +115,15 @@ class Figures:
             raise Refusal(404, "log_missing", "This log_id is not among the last requests.", "log_id")
         return _story(found)
 
-    async def _galleries(self) -> list[GalleryFigures]:
-        loaded = self._sources.galleries()
-        names = await self._sources.store.pages.group_names([gallery.group_id for gallery in loaded])
+    async def _galleries(self, samples: Samples) -> list[GalleryFigures]:
+        sizes = {int(s.labels["gallery"]): int(s.value) for s in samples["face_largest_gallery_bytes"]}
+        faces = {int(s.labels["gallery"]): int(s.value) for s in samples["face_largest_gallery_faces"]}
+        names = await self._sources.store.pages.group_names(list(sizes))
         return [
-            GalleryFigures(app=app, group=group, faces=len(gallery), bytes=gallery.memory)
-            for gallery in loaded
-            if (named := names.get(gallery.group_id)) is not None
-            for app, group in [named]
+            GalleryFigures(id=group, app=names[group][0], group=names[group][1], faces=faces[group], bytes=size)
+            for group, size in sizes.items()
+            if group in names
         ]
-
-    def _disk(self) -> Disk:
-        folder = self._sources.data_dir
-        usage = shutil.disk_usage(folder)
-        files = sum(path.stat().st_size for path in folder.glob("faces.db*"))
-        return Disk(total_bytes=usage.total, free_bytes=usage.free, database_bytes=files)
 
 
 _NO_TIMES = Times(count=0, mean=None, p50=None, p95=None, p99=None)
@@ -244,6 +141,76 @@ def _samples(registry: CollectorRegistry) -> Samples:
         for sample in metric.samples:
             found[sample.name].append(sample)
     return found
+
+
+def _number(samples: Samples, name: str) -> float | None:
+    return samples[name][0].value if samples[name] else None
+
+
+def _whole(samples: Samples, name: str) -> int | None:
+    found = _number(samples, name)
+    return None if found is None else int(found)
+
+
+def _count(samples: Samples, name: str) -> int:
+    """Of what is always there, and with several labels the sum."""
+    return int(sum(sample.value for sample in samples[name]))
+
+
+def _lanes(samples: Samples) -> LaneFigures:
+    return LaneFigures(
+        count=_count(samples, "face_lanes"),
+        alive=_count(samples, "face_lanes_alive"),
+        queue=_count(samples, "face_queue_length"),
+        restarts=_count(samples, "face_lane_restarts_total"),
+    )
+
+
+def _all_galleries(samples: Samples) -> Galleries:
+    return Galleries(
+        count=_count(samples, "face_galleries"),
+        faces=_count(samples, "face_gallery_faces"),
+        bytes=_count(samples, "face_gallery_bytes"),
+        evictions=_count(samples, "face_gallery_evictions"),
+    )
+
+
+def _disk(samples: Samples) -> Disk:
+    return Disk(
+        total_bytes=_whole(samples, "face_disk_bytes"),
+        free_bytes=_whole(samples, "face_disk_free_bytes"),
+        database_bytes=_whole(samples, "face_database_bytes"),
+    )
+
+
+def _gpus(samples: Samples) -> list[Gpu]:
+    used = {s.labels["device"]: int(s.value) for s in samples["face_gpu_memory_used_bytes"]}
+    busy = {s.labels["device"]: s.value for s in samples["face_gpu_busy_ratio"]}
+    return [
+        Gpu(**s.labels, memory_bytes=int(s.value), used_bytes=used[device], busy=busy.get(device))
+        for s in samples["face_gpu_memory_bytes"]
+        for device in [s.labels["device"]]
+    ]
+
+
+def _workers(samples: Samples) -> Workers | None:
+    if not samples["face_workers"]:
+        return None
+    return Workers(
+        redis=bool(_count(samples, "face_redis_up")),
+        count=_count(samples, "face_workers"),
+        lanes=_count(samples, "face_worker_lanes"),
+        waiting=_count(samples, "face_bus_waiting"),
+        away=_count(samples, "face_bus_away"),
+    )
+
+
+def _licence(samples: Samples) -> Licence | None:
+    up = _number(samples, "face_licence_up")
+    if up is None:
+        return None
+    seats, taken = (_whole(samples, f"face_licence_{name}") for name in ("seats", "seats_taken"))
+    return Licence(up=bool(up), seats=seats, taken=taken)
 
 
 def _times(samples: Samples, name: str) -> Iterable[tuple[dict[str, str], Times]]:

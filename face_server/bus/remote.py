@@ -92,6 +92,11 @@ class RemoteVision:
         return self._up and self.lanes > 0 and not self._closed
 
     @property
+    def up(self) -> bool:
+        """Redis answers."""
+        return self._up
+
+    @property
     def length(self) -> int:
         return len(self._turns)
 

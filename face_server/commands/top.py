@@ -102,7 +102,7 @@ def _head(url: str, figures: Figures) -> Text:
     ready = "ready" if figures["ready"] else "NOT READY"
     refused = ", ".join(f"{one['reason']} {one['count']}" for one in figures["refused"] if one["count"])
     lines = [
-        f"{url}  {ready}, up {_duration(figures['uptime'])}",
+        f"{url}  {ready}, up {_duration(figures['uptime'] or 0)}",
         f"lanes {lanes['alive']} of {lanes['count']}, queue {lanes['queue']}, restarts {lanes['restarts']}; "
         f"waited p95 {_ms(figures['queue_wait']['p95'])} ms; refused {refused or 'none'}",
         f"memory {_mb(memory)}; database {_mb(disk['database_bytes'])}; disk free {_mb(disk['free_bytes'])}",

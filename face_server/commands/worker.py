@@ -63,6 +63,7 @@ def _run(settings: Settings) -> None:
     from face_server.engine.width import usual_width
     from face_server.licence.seat import seat_of
     from face_server.ops import logging, of_worker, serving
+    from face_server.ops.card import Card
     from face_server.vision.opened import Opened
     from face_server.vision.packs import find_pack
 
@@ -94,6 +95,7 @@ def _run(settings: Settings) -> None:
     figures.gauge("face_lanes_alive", "Lanes that work", lambda: working.alive)
     figures.gauge("face_worker_busy_lanes", "Lanes that have a picture in their hands", lambda: working.busy)
     if settings.worker_metrics_port:
+        figures.now(Card(device).figures)
         of_worker.serve(
             settings.host,
             settings.worker_metrics_port,

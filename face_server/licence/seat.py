@@ -99,6 +99,16 @@ class Seat:
         return data
 
 
+def seats(url: str) -> tuple[int, int] | None:
+    """How many there are and how many are taken. None: the service does not answer."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/healthz", timeout=SECONDS) as answer:
+            state = json.loads(answer.read(65536))
+        return int(state["seats"]), int(state["taken"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def seat_of(url: str, public_key: Path | None, grace_minutes: int) -> Seat | None:
     """None where no service is set: then nothing is asked."""
     if not url:

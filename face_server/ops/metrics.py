@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -11,6 +11,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from face_server.ops.context import Ending
+from face_server.ops.gauges import Figure, Now
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -43,6 +44,10 @@ class Figures:
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A figure that is read when somebody asks."""
         Gauge(name, text, registry=self.registry).set_function(value)
+
+    def now(self, look: Callable[[], Iterable[Figure]]) -> None:
+        """Several at once, and not always the same ones."""
+        self.registry.register(Now(look))
 
     def page(self) -> bytes:
         return generate_latest(self.registry)

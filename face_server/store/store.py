@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +89,18 @@ class Store(Reading):
     @property
     def reachable(self) -> bool:
         return self._database.reachable
+
+    @property
+    def kind(self) -> str:
+        return "sqlite" if isinstance(self.place, Path) else "postgres"
+
+    async def size(self) -> int:
+        """Bytes of the whole database."""
+        if isinstance(self.place, Path):
+            return await asyncio.to_thread(_size, self.place)
+        query = sa.select(sa.func.pg_database_size(sa.func.current_database()))
+        ((found,),) = await self._database.rows(query)
+        return int(found)
 
     def follow(self, heard: Heard) -> None:
         """Be told, if possible, when another server has written."""
@@ -380,3 +394,12 @@ def _home(
         if mode is Mode.UPDATE:
             raise
         return group_id, writing.new_user(group_id, user, info or "")
+
+
+def _size(file: Path) -> int:
+    """With what SQLite keeps beside it while it is open."""
+    size = 0
+    for part in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            size += file.with_name(file.name + part).stat().st_size
+    return size
