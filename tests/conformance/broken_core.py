@@ -10,6 +10,7 @@ import numpy as np
 from fastapi import FastAPI
 
 from face_server.dialects.features import Features
+from face_server.faces.gates import CONTRACT, Limits
 from face_server.faces.service import FaceService
 from face_server.model import Want
 from face_server.settings import Settings
@@ -38,11 +39,19 @@ class Door:
         return not self.enforced
 
 
+class ContractLimits:
+    """Takes the place of AppLimits: no app has limits of its own."""
+
+    def of(self, _: str) -> Limits:
+        return CONTRACT
+
+
 class BrokenCore:
     """Takes the place of FaceService and of its parts."""
 
     def __init__(self, enforced: bool = False) -> None:
         self.access = Door(enforced)
+        self.limits = ContractLimits()
         self.info = VisionInfo("broken", Want.NONE, "model", DIMENSIONS, ())
         self.error: Exception = AssertionError("nothing was asked for")
 
