@@ -1,10 +1,12 @@
 // What the server does right now, what went wrong last, and the story of one request.
 
+import { may } from "../account.js";
 import * as api from "../api.js";
-import { bytes, count, number, oneIn, t, time } from "../i18n.js";
+import { bytes, count, number, oneIn, percent, t, time } from "../i18n.js";
 import { h, put, s } from "../ui/dom.js";
 import { stageName } from "../ui/face.js";
 import { button, card, empty, explain, facts, field, head, note, skeleton, table, tag } from "../ui/parts.js";
+import { audit } from "./server/audit.js";
 
 const EVERY = 2000;
 const KEPT = 90; // points of the curve: three minutes
@@ -27,17 +29,18 @@ export async function show(root, { signal }) {
   let before = null;
   put(root, head(t("server.title"), t("server.text", { version: about.version, device: about.device })), now,
     card(t("server.errors"), errors),
-    card(t("server.story"), h("div", { class: "stack" }, h("form", { class: "row low", onsubmit: (event) => { event.preventDefault(); tell(wanted.value.trim()); } }, h("div", { class: "grow" }, field(t("server.story_text"), wanted)), h("button", { class: "button", type: "submit" }, t("server.tell"))), story)));
+    card(t("server.story"), h("div", { class: "stack" }, h("form", { class: "row low", onsubmit: (event) => { event.preventDefault(); tell(wanted.value.trim()); } }, h("div", { class: "grow" }, field(t("server.story_text"), wanted)), h("button", { class: "button", type: "submit" }, t("server.tell"))), story)),
+    may("operator") && audit(signal, tell));
 
   async function look() {
     const found = await api.get("server", {}, signal);
     const at = performance.now();
     const total = found.requests.reduce((sum, one) => sum + one.count, 0);
-    const speeds = before ? byDialect(found.requests, before.requests, (at - before.at) / 1000) : new Map();
+    const speeds = before ? speed(found.requests, before.requests, (at - before.at) / 1000) : new Map();
     if (before) rates.push(((total - before.total) * 1000) / (at - before.at));
     if (rates.length > KEPT) rates.shift();
     before = { total, requests: found.requests, at };
-    replace(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), latency(found), batches(found), h("div", { class: "halves" }, galleries(found), space(found, about)));
+    replace(now, numbers(found, rates), card(t("server.rate"), spark(rates)), requests(found, speeds), latency(found), batches(found), h("div", { class: "halves" }, h("div", { class: "stack" }, galleries(found), workers(found), gpus(found), licence(found)), space(found, about)));
   }
   async function watch() {
     while (!signal.aborted) {
@@ -62,8 +65,10 @@ function replace(place, ...children) {
   if (stood >= 0) tables()[stood]?.focus({ preventScroll: true });
 }
 
-function byDialect(now, before, seconds) {
-  const sum = (rows) => rows.reduce((found, one) => found.set(one.dialect, (found.get(one.dialect) ?? 0) + one.count), new Map());
+// Requests a second of each dialect, and of each of its codes.
+function speed(now, before, seconds) {
+  const add = (found, name, n) => found.set(name, (found.get(name) ?? 0) + n);
+  const sum = (rows) => rows.reduce((found, one) => add(add(found, one.dialect, one.count), `${one.dialect} ${one.code}`, one.count), new Map());
   const earlier = sum(before);
   return new Map([...sum(now)].map(([name, total]) => [name, (total - (earlier.get(name) ?? 0)) / seconds]));
 }
@@ -75,11 +80,11 @@ const ms = (value) => (value === null || value === undefined ? "–" : `${number
 function numbers(found, rates) {
   const { lanes } = found;
   return h("div", { class: "numbers" },
-    big(t("server.state"), t(found.ready ? "health.ready" : "health.not_ready"), t("server.uptime", { time: duration(found.uptime) })),
+    big(t("server.state"), t(found.ready ? "health.ready" : "health.not_ready"), found.uptime !== null && t("server.uptime", { time: duration(found.uptime) })),
     big(t("server.per_second"), rates.length ? number(rates.at(-1), 1) : "–"),
     big(t("server.queue"), count(lanes.queue), t("server.wait", { ms: ms(found.queue_wait.p95) })),
     big(t("server.lanes"), `${lanes.alive} / ${lanes.count}`, t("server.restarts", { n: count(lanes.restarts) })),
-    big(t("server.memory"), bytes(found.memory.resident_bytes)));
+    big(t("server.memory"), known(found.memory.resident_bytes)));
 }
 
 function duration(seconds) {
@@ -107,8 +112,10 @@ function requests(found, speeds) {
   if (!groups.size) return card(t("server.requests"), empty("server", t("server.quiet"), t("server.quiet_text")));
   return card(t("server.requests"), table([[t("requests.dialect")], [t("server.count"), "n"], [t("server.per_second"), "n"], [t("server.codes")]],
     [...groups].map(([name, row]) => [dialectName(name), count(row.total), number(speeds.get(name) ?? 0, 1),
-      h("div", { class: "row" }, row.failed.size ? [...row.failed].sort((a, b) => b[1] - a[1]).slice(0, 8).map(([code, n]) => tag(`${code} · ${count(n)}`, "warn")) : tag(t("server.no_failures"), "good"))])));
+      h("div", { class: "row" }, row.failed.size ? [...row.failed].sort((a, b) => b[1] - a[1]).slice(0, 8).map(([code, n]) => tag(failing(code, n, speeds.get(`${name} ${code}`)), "warn")) : tag(t("server.no_failures"), "good"))])));
 }
+
+const failing = (code, n, rate) => (rate ? t("server.code_rate", { code, n: count(n), rate: number(rate, 1) }) : `${code} · ${count(n)}`);
 
 const dialectName = (name) => (t(`dialect.${name}`) === `dialect.${name}` ? name : t(`dialect.${name}`));
 
@@ -121,19 +128,39 @@ function latency(found) {
 
 function batches(found) {
   return card(t("server.batches"), found.batches.length ? table([[t("server.model")], [t("server.executions"), "n"], [t("server.rows"), "n"], [t("server.batch_mean"), "n"], [t("server.sizes"), "wide"]],
-    found.batches.map((one) => [one.model, count(one.executions), count(one.rows), number(one.mean, 2), h("div", { class: "legend" }, one.sizes.map((size) => h("span", {}, `${size.most === null ? "…" : count(size.most)}: ${count(size.count)}`)))])) : h("p", { class: "quiet" }, t("server.no_batches")),
+    found.batches.map((one) => [one.model, count(one.executions), count(one.rows), number(one.mean, 2), h("div", { class: "legend" }, one.sizes.map((size) => h("span", {}, `${size.most === null ? "…" : count(size.most)}: ${count(size.count)}`)))])) : h("p", { class: "quiet" }, t(found.workers ? "server.batches_away" : "server.no_batches")),
   found.refused.length > 0 && h("div", { class: "row" }, h("span", { class: "quiet small" }, t("server.refused")), found.refused.map((one) => tag(`${one.reason} · ${count(one.count)}`, "warn"))));
 }
 
 function galleries(found) {
-  return card(t("server.galleries"), found.galleries.length ? table([[t("library.app")], [t("library.group")], [t("library.faces"), "n"], [t("server.memory"), "n"]],
-    found.galleries.map((one) => [one.app, one.group, count(one.faces), bytes(one.bytes)])) : h("p", { class: "quiet" }, t("server.no_galleries")));
+  const { count: all, faces, bytes: size, evictions } = found.all_galleries;
+  return card(t("server.galleries"), h("div", { class: "stack tight" }, found.galleries.length > 0 && h("p", { class: "quiet small" }, t("server.galleries_sum", { n: count(all), faces: count(faces), size: bytes(size), gone: count(evictions) })), found.galleries.length ? table([[t("library.app")], [t("library.group")], [t("library.faces"), "n"], [t("server.memory"), "n"]],
+    found.galleries.map((one) => [one.app, one.group, count(one.faces), bytes(one.bytes)])) : h("p", { class: "quiet" }, t("server.no_galleries"))));
 }
 
+function workers({ workers: found }) {
+  if (!found) return null;
+  return card(t("server.workers"), facts([["Redis", up(found.redis)], [t("server.workers"), count(found.count)], [t("server.worker_lanes"), count(found.lanes)], [t("server.bus_waiting"), count(found.waiting)], [t("server.bus_away"), count(found.away)]]));
+}
+
+function gpus({ gpus: found }) {
+  if (!found.length) return null;
+  return card("GPU", table([[t("server.device")], [t("server.memory"), "n"], [t("server.gpu_of"), "n"], [t("server.gpu_busy"), "n"]],
+    found.map((one) => [h("div", {}, one.device, h("div", { class: "quiet small" }, one.name)), bytes(one.used_bytes), bytes(one.memory_bytes), one.busy === null ? "–" : percent(one.busy)])));
+}
+
+function licence({ licence: found }) {
+  if (!found) return null;
+  return card(t("server.licence"), facts([[t("server.licence_service"), up(found.up)], [t("server.seats"), found.seats === null ? null : `${count(found.taken)} / ${count(found.seats)}`]]));
+}
+
+const up = (answers) => (answers ? tag(t("server.up"), "good") : tag(t("server.down"), "bad"));
+const known = (value) => (value === null ? "–" : bytes(value));
+
 function space(found, { pack }) {
-  const { disk } = found;
+  const { database, disk } = found;
   return card(t("server.space"), h("div", { class: "stack" },
-    facts([[t("server.database"), bytes(disk.database_bytes)], [t("server.disk"), bytes(disk.free_bytes), t("server.disk_of", { total: bytes(disk.total_bytes) })], [t("server.pack"), pack.name, pack.licence]]),
+    facts([[t("server.database"), [database.kind === "postgres" ? "Postgres " : "SQLite ", up(database.up)]], [t("server.database_size"), known(disk.database_bytes)], [t("server.disk"), known(disk.free_bytes), disk.total_bytes !== null && t("server.disk_of", { total: bytes(disk.total_bytes) })], [t("server.pack"), pack.name, pack.licence]]),
     accuracy(pack)));
 }
 
