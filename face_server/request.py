@@ -19,6 +19,7 @@ class RequestContext:
     log_id: int
     deadline: float  # time.monotonic() after which an answer is worthless
     cancelled: bool = False  # set when the client has gone
+    patient: bool = False  # its body may take as long as it needs, if only something comes now and then
     admit: Callable[[], Awaitable[None]] = _always  # raises Busy for a picture that could not be looked at in time
     peer: str = ""  # address of the caller
     caller: str = ""  # the key that it showed; empty while authorization is open

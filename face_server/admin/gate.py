@@ -105,6 +105,8 @@ class Gate:
     async def _admitted(self, request: Request, rule: Rule, handle: Handle) -> Response:
         who = await self._who(request, rule)
         request.scope["admin.who"] = who
+        if rule.streams and (context := current.get()):
+            context.patient = True
         body = b"" if rule.streams else await self._body(request, rule)
         _without_nul(request, b"" if rule.heavy else body)
         if not rule.streams:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import BaseModel
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from face_server.admin.failures import Refusal
+from face_server.errors import Cancelled
 
 MOST = 8 << 30  # bytes of one
 KEPT = 24 * 3600.0  # seconds; a job that has used one takes it away at once
@@ -34,6 +36,9 @@ class Uploads:
         stream = await asyncio.to_thread(self._open, path)
         try:
             size = await _write(request, stream)
+        except ClientDisconnect:
+            path.unlink(missing_ok=True)
+            raise Cancelled from None
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -49,8 +54,9 @@ class Uploads:
 
     def forget_old(self) -> None:
         for old in self._folder.glob("*"):
-            if old.stat().st_mtime < time.time() - KEPT:
-                old.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # a job has used it just now
+                if old.stat().st_mtime < time.time() - KEPT:
+                    old.unlink()
 
     def _open(self, path: Path) -> BinaryIO:
         self._folder.mkdir(parents=True, exist_ok=True)

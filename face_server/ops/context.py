@@ -93,8 +93,9 @@ class _Client:
         if self._watch is not None:
             await asyncio.wait([self._watch])
             return DISCONNECT
+        seconds = UPLOAD_SECONDS if self._request.patient else self._until - time.monotonic()
         try:
-            async with asyncio.timeout(self._until - time.monotonic()):
+            async with asyncio.timeout(seconds):
                 message = await self._receive()
         except TimeoutError:
             message = DISCONNECT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import time
 import zipfile
 from collections.abc import Iterator
@@ -117,6 +118,25 @@ def upload(console: Console, data: bytes) -> str:
     made = console.ask("POST", "/uploads", 201, content=data)
     assert made["bytes"] == len(data)
     return str(made["upload"])
+
+
+def test_an_upload_that_is_cut_off_leaves_nothing(console: Console, server: ServerProcess) -> None:
+    def outcomes() -> list[str]:
+        lines = console.ask("GET", "/audit?action=upload&limit=100")["items"]
+        return [line["outcome"] for line in lines if line["outcome"] != "begun"]
+
+    kept, before = set((server.data_dir / "uploads").glob("*")), len(outcomes())
+    request = console.build_request("POST", "/uploads", headers={"Content-Length": "5000"})
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((str(request.url.host), int(request.url.port or 0))) as connection:
+        connection.sendall(f"POST {request.url.path} HTTP/1.1\r\n{head}\r\n".encode() + b"x" * 1000)
+    until = time.monotonic() + 60
+    while len(outcomes()) == before:
+        assert time.monotonic() < until, "nobody has noticed"
+        time.sleep(0.05)
+    assert outcomes()[0] == "busy"
+    assert set((server.data_dir / "uploads").glob("*")) == kept
+    assert "unexpected failure" not in server.log.read_text()
 
 
 @pytest.mark.parametrize(

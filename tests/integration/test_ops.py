@@ -19,12 +19,13 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Message
 
 from face_server.engine.lanes import Lanes
 from face_server.errors import Busy, Cancelled
 from face_server.ops import docs
 from face_server.ops import logging as ops_logging
-from face_server.ops.context import Ending, LogIds, RequestScope
+from face_server.ops.context import Ending, LogIds, RequestScope, _Client
 from face_server.ops.health import Probes
 from face_server.ops.metrics import Metrics
 from face_server.ops.serving import HEADER_BYTES, Protocol, is_public
@@ -175,6 +176,23 @@ async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
         assert 0.15 < time.monotonic() - begun < 1
         writer.close()
     assert endings[0].request.cancelled
+
+
+@pytest.mark.parametrize(("patient", "got"), [(False, "http.disconnect"), (True, "http.request")])
+async def test_an_archive_may_take_its_time_while_it_comes(
+    monkeypatch: pytest.MonkeyPatch, patient: bool, got: str
+) -> None:
+    request = RequestContext(1, time.monotonic() + 5, patient=patient)
+
+    async def slow() -> Message:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    monkeypatch.setattr("face_server.ops.context.UPLOAD_SECONDS", 0.0)
+    client = _Client(request, slow, 5.0)
+    monkeypatch.undo()
+    assert (await client.receive())["type"] == got
+    assert request.cancelled is not patient
 
 
 async def test_a_body_passes_through_in_pieces_and_is_never_kept() -> None:
