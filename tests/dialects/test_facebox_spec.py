@@ -289,10 +289,12 @@ def test_every_code_an_interface_can_return(api: Api, good: Values, portrait: by
     two, nobody = "two", picture(NOBODY)
     assert api("group_create", {"groupId": two, "groupName": two})["code"] == 0
     blurred = picture(jpeg(cv2.GaussianBlur(pixels(portrait), (0, 0), 9)))
+    of_another_server = ("another", time.time() + 600)  # who it is, and its last sign of life
     job = ("export", '{"app": "default", "group": "two"}', "running", 0, time.time(), time.time(), "x", "[]")
     with sqlite3.connect(api.server.data_dir / "faces.db", timeout=30) as connection:
-        names = "kind, what, state, done, created, starts, author, columns"
-        connection.execute(f"INSERT INTO jobs ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", job)
+        names = "kind, what, state, done, created, starts, author, columns, owner, seen"
+        values = (*job, *of_another_server)
+        connection.execute(f"INSERT INTO jobs ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
     changes: list[tuple[int, Values]] = [
         (104200, {"image": nobody, "image2": nobody}),
         (104201, {"image": blurred}),
