@@ -107,7 +107,24 @@ def _head(url: str, figures: Figures) -> Text:
         f"waited p95 {_ms(figures['queue_wait']['p95'])} ms; refused {refused or 'none'}",
         f"memory {_mb(memory)}; database {_mb(disk['database_bytes'])}; disk free {_mb(disk['free_bytes'])}",
     ]
-    return Text("\n".join(lines), style="bold" if not figures["ready"] else "")
+    return Text("\n".join(lines + _around(figures)), style="bold" if not figures["ready"] else "")
+
+
+def _around(figures: Figures) -> list[str]:
+    """What a server may have or not."""
+    lines = []
+    if workers := figures.get("workers"):
+        lines.append(
+            f"workers {workers['count']} with {workers['lanes']} lanes; {workers['waiting']} pictures wait, "
+            f"{workers['away']} are with workers; Redis {'answers' if workers['redis'] else 'DOES NOT ANSWER'}"
+        )
+    for gpu in figures.get("gpus", ()):
+        busy = "" if gpu["busy"] is None else f", busy {gpu['busy']:.0%}"
+        lines.append(f"{gpu['device']} {gpu['name']}: {_mb(gpu['used_bytes'])} of {_mb(gpu['memory_bytes'])}{busy}")
+    if licence := figures.get("licence"):
+        taken = f"{licence['taken']} of {licence['seats']} taken" if licence["up"] else "the service does not answer"
+        lines.append(f"licence seats: {taken}")
+    return lines
 
 
 def _requests(figures: Figures, rates: Mapping[tuple[str, str], float]) -> Table:

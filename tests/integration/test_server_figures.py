@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console as Screen
 
+from face_server.commands.top import page
 from scripts.load.server import ServerProcess, serving
 from scripts.load.worker import WorkerProcess
 from tests.admin_client import Console, furnish
@@ -145,6 +148,12 @@ def test_every_number_with_redis_and_a_worker(with_worker: ServerProcess, astron
     missing = table.keys() - {path for path, _ in numbers(answer)} - {"refused[].count", "gone[].count"}
     assert {path for path in missing if not BY_WORKERS.match(path)} == set()
     assert answer["workers"] == {"redis": True, "count": 1, "lanes": 1, "waiting": 0, "away": 0}
+    seats = {"up": True, "seats": 4, "taken": 3}
+    screen = Screen(record=True, width=100, file=StringIO())
+    screen.print(page(with_worker.url, answer | {"licence": seats}, [], {}))
+    shown = screen.export_text()
+    assert "workers 1 with 1 lanes; 0 pictures wait, 0 are with workers; Redis answers" in shown
+    assert "licence seats: 3 of 4 taken" in shown
 
 
 def test_a_gallery_has_the_same_number_on_both_sides(alone: ServerProcess, astronaut: bytes) -> None:

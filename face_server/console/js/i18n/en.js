@@ -370,7 +370,7 @@ export default {
   "server.bus_waiting": "Pictures that wait here",
   "server.bus_away": "Pictures with workers",
   "server.device": "Device",
-  "server.gpu_of": "Of",
+  "server.gpu_of": "Total",
   "server.gpu_busy": "Busy",
   "server.licence": "Licence",
   "server.licence_service": "Authorization service",

@@ -172,7 +172,7 @@ export function accuracy(pack) {
 function failures(items, tell) {
   if (!items.length) return empty("check", t("server.no_errors"), t("server.no_errors_text"));
   return table([["log_id"], [t("server.interface")], [t("server.code")], [t("server.took"), "n wide"]],
-    items.map((one) => [h("div", {}, button(String(one.log_id), { class: "little mono", onclick: () => tell(one.log_id) }), h("div", { class: "quiet small" }, time(one.time))), `${dialectName(one.dialect)} ${one.interface}`, tag(`${one.code}`, "bad"), ms(one.milliseconds)]));
+    items.map((one) => [h("div", {}, button(String(one.log_id), { class: "little mono", onclick: () => tell(one.log_id) }), h("div", { class: "quiet small" }, time(one.time))), `${dialectName(one.dialect)} ${one.interface}`, h("div", { style: { "min-width": "74px" } }, tag(`${one.code}`, "bad")), ms(one.milliseconds)]));
 }
 
 function told(one) {
