@@ -1,4 +1,4 @@
-"""Age, gender and the small attributes: one trunk, the embedder's kind, many heads.
+"""The small attributes, with age and gender to teach them: one trunk, the embedder's kind, many heads.
 
     python -m scripts.training.attributes [--from EMBEDDER_CHECKPOINT]
 
@@ -35,6 +35,8 @@ STEPS, BATCH = 1_300, 128
 HEADS = ("age", "gender", "expression", "emotion", "glasses", "mask", "eyes", "mouth_open", "face_type", "beauty")
 # Measured and found not useful enough to ship: see the card.
 LEFT_OUT = ("emotion", "face_type")
+# Here they teach the trunk; `age_gender`, which starts from it, answers.
+ELSEWHERE = ("age", "gender")
 
 
 class Attributes(nn.Module):
@@ -223,15 +225,12 @@ def main() -> None:
 
 
 def publish(model: nn.Module, pack: Path) -> None:
-    """One file, two roles: the server runs it once for both."""
-    heads = tuple(name for name in HEADS if name not in LEFT_OUT)
+    """The heads worth shipping."""
+    heads = tuple(name for name in HEADS if name not in LEFT_OUT + ELSEWHERE)
     file = "attributes.onnx"
     export(FromPixels(Shrink(Answers(model, heads))), pack / file, (112, 112), heads, half_weights=True, tolerance=5e-3)
     crop = {"crop": "aligned", "size": 112, "margin": 0.0}
-    packtoml.set_role("age_gender", file, "heads", pack=pack, **crop, heads=["age", "gender"])
-    packtoml.set_role(
-        "attributes", file, "heads", pack=pack, **crop, heads=[h for h in heads if h not in ("age", "gender")]
-    )
+    packtoml.set_role("attributes", file, "heads", pack=pack, **crop, heads=list(heads))
 
 
 if __name__ == "__main__":

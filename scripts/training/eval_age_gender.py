@@ -1,4 +1,4 @@
-"""See eval_heads: one network, two roles."""
+"""See eval_heads."""
 
 from scripts.training.eval_heads import age_gender as measure
 

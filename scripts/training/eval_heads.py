@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from face_server.model import Task, Want
+from face_server.vision import offline
+from face_server.vision.packs import Pack
 from scripts.training import align, disguises, packtoml
 from scripts.training.attribute_rows import AGES, EMOTIONS
 from scripts.training.corpus import Corpus, Crop, split
@@ -16,6 +19,7 @@ from scripts.training.teachers import session
 
 EDGES = (2.5, 9.5, 19.5, 29.5, 39.5, 49.5, 59.5, 69.5)  # years between the age groups
 HELD = ("valid", "test")
+SERVED = 600  # crops that the whole server looks at
 Floats = NDArray[np.float32]
 Answers = dict[str, Floats]
 
@@ -50,12 +54,31 @@ def age_gender(corpus: Corpus, pack: Path) -> Iterator[Row]:
     yield Row("gender: accuracy from 20 years", float(right[grown].mean()), "", f"{grown.sum():,}")
     yield Row("age group: exact", float((off == 0).mean()))
     yield Row("age group: within one", float((off <= 1).mean()))
+    yield from _served(corpus, pack, crops[:SERVED])
     for label in ("race", "age"):
         values = np.array([c.labels[label] for c in crops])
-        for value in sorted(set(values.tolist())):
-            members = values == value
+        groups = [(value, values == value) for value in sorted(set(values.tolist()))]
+        shares = [float(right[members].mean()) for _, members in groups]
+        yield Row(f"{label}: gap between the best and the worst group, gender", max(shares) - min(shares))
+        for value, members in groups:
             yield Row(f"{value}: gender accuracy", float(right[members].mean()), "", f"{members.sum()}")
             yield Row(f"{value}: age group within one", float((off[members] <= 1).mean()))
+
+
+def _served(corpus: Corpus, pack: Path, crops: list[Crop]) -> Iterator[Row]:
+    """The same, found and cut by the server itself: its detector, its landmarks."""
+    analyzer = offline.analyzer(Pack.load(pack), ("detect", "landmarks", "age_gender"))
+    right, near = [], []
+    for crop in crops:
+        faces = analyzer.analyze(corpus.read(crop), Task(Want.AGE | Want.GENDER)).faces
+        if faces:
+            says = faces[0].attributes
+            assert says.gender is not None
+            assert says.age is not None
+            right.append(says.gender.type == ("male" if crop.labels["gender"] == "Male" else "female"))
+            near.append(abs(np.searchsorted(EDGES, says.age) - AGES.index(crop.labels["age"])) <= 1)
+    yield Row("gender: accuracy, found by the server", float(np.mean(right)), "", f"{len(right)} of {len(crops)} found")
+    yield Row("age group: within one, found by the server", float(np.mean(near)))
 
 
 def attributes(corpus: Corpus, pack: Path) -> Iterator[Row]:

@@ -7,8 +7,8 @@ import argparse
 import subprocess
 import sys
 
-# Landmarks come before what is cut out by them.
-MODELS = ("detect", "landmarks", "embed", "attributes", "liveness", "parsing", "dewater")
+# Landmarks come before what is cut out by them, trunks before what starts from them.
+MODELS = ("detect", "landmarks", "embed", "attributes", "age_gender", "liveness", "parsing", "dewater")
 
 
 def main() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
+from skimage import data
 
-from scripts.training.golden import FOLDER, answers, picture
+from scripts.training.align import align
+from scripts.training.golden import FOLDER, POINTS, answers, picture
 
 PACK = Path(__file__).parents[2] / "models" / "builtin"
 ROLES = tomllib.loads((PACK / "pack.toml").read_text())["roles"]
@@ -61,3 +63,13 @@ def test_calibration_rises_and_puts_80_at_one_false_accept_in_10_000() -> None:
     assert np.all(np.diff(table["score"]) > 0)
     assert np.interp(dict(table["far"])[1e-4], table["cosine"], table["score"]) == pytest.approx(80)
     assert table["impostor_pairs"] >= 2_000_000
+
+
+def test_age_and_gender_of_a_face_and_its_mirror_image_agree() -> None:
+    session = ort.InferenceSession(PACK / ROLES["age_gender"]["file"], providers=["CPUExecutionProvider"])
+    face = align(data.astronaut(), POINTS, 112, ROLES["age_gender"]["margin"])
+    age, gender = session.run(["age", "gender"], {"image": np.stack([face, face[:, ::-1]])})
+    np.testing.assert_allclose(age[0], age[1], rtol=1e-4)
+    np.testing.assert_allclose(gender[0], gender[1], atol=1e-4)
+    assert 20 < age[0] < 50
+    assert gender[0, 0] > 0.5, "Eileen Collins"

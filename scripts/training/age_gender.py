@@ -1,0 +1,227 @@
+"""Age and gender: a network of its own, on a face a tenth lower than the embedder's.
+
+    python -m scripts.training.age_gender [--from FILE.onnx]
+
+The trunk starts from that of the attributes, which already knows both a little, and learns FairFace alone.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator, default_rng
+from torch import Tensor, nn
+
+from scripts.training import align, golden, packtoml, runs
+from scripts.training.attribute_rows import AGES
+from scripts.training.attributes import YEARS
+from scripts.training.camera import capture, chance
+from scripts.training.corpus import Corpus, Crop, Image
+from scripts.training.embed_net import Block, area
+from scripts.training.embed_weights import layers, unfold
+from scripts.training.export import FromPixels, export
+from scripts.training.fitting import Batch, Plan, arguments, fit
+from scripts.training.smallnets import Summary, centred
+from scripts.training.views import Row, Views
+
+# The server's crop: the one that parsing takes too, so a face is cut once for both. A face fills 80 of its pixels.
+SIZE, MARGIN = 112, 0.2
+# What is looked at: FairFace's pictures begin at the brows and end below the chin, so a tenth lower than the template.
+SEEN, LEFT, TOP = 80, 16, 24
+FIRST_SEEN, FIRST = 64, 500  # the steps that begin, at two thirds of the cost
+DEPTH = (0, 2, 3, 1)  # the attributes have (0, 2, 3, 3): two blocks less are half of the file
+CHANNELS = (32, 64, 128, 256)
+FIXED = 4  # blocks that stay as they are: edges and spots are known, and this halves a step
+GRID = 4  # places a side that the heads tell apart
+STEPS, BATCH = 1_750, 128
+FIELDS = {"pixels": (np.uint8, (SIZE, SIZE, 3)), "age": (np.int8, ()), "gender": (np.int8, ())}
+
+
+class AgeGender(nn.Module):
+    """Logits of nine age groups and two genders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks, inputs = [], 3
+        for outputs, extra in zip(CHANNELS, DEPTH, strict=True):
+            blocks += [Block(inputs, outputs, 2), *(Block(outputs, outputs) for _ in range(extra))]
+            inputs = outputs
+        self.body = nn.Sequential(*blocks)
+        self.summary = Summary(inputs, GRID**2, 128)
+        self.pool: Tensor
+        self.register_buffer("pool", area(SEEN // 16, GRID), persistent=False)
+        self.drop = nn.Dropout(0.2)
+        self.age, self.gender = nn.Linear(128, len(YEARS)), nn.Linear(128, 2)
+
+    def train(self, mode: bool = True) -> "AgeGender":
+        super().train(mode)
+        self.body[:FIXED].eval()
+        return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            x = self.body[:FIXED](x)
+        x = self.body[FIXED:](x)
+        if x.shape[-1] != GRID:
+            x = self.pool @ x @ self.pool.T
+        x = self.drop(self.summary(x))
+        return self.age(x), self.gender(x)
+
+
+class Answers(nn.Module):
+    """The server's crop -> years and two probabilities, the mean over the face and its mirror image."""
+
+    def __init__(self, network: AgeGender) -> None:
+        super().__init__()
+        self.network = network
+        self.years: Tensor
+        self.register_buffer("years", torch.tensor(YEARS))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x[:, :, TOP : TOP + SEEN, LEFT : LEFT + SEEN]
+        both = [tuple(z.softmax(1) for z in self.network(view)) for view in (x, x.flip(3))]
+        age, gender = ((plain + mirrored) / 2 for plain, mirrored in zip(*both, strict=True))
+        return age @ self.years, gender
+
+
+def stages(kernels: list[tuple[Tensor, Tensor]]) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Convolutions by stage: a stage begins where the number of channels changes."""
+    stage: list[tuple[Tensor, Tensor]] = []
+    for kernel, bias in kernels:
+        if stage and kernel.shape[0] != kernel.shape[1]:
+            yield stage
+            stage = []
+        stage.append((kernel, bias))
+    yield stage
+
+
+@torch.no_grad()
+def start_from(model: AgeGender, path: Path, faces: Tensor) -> None:
+    """Take over the first convolutions of each stage; `faces` give the batch norms their statistics."""
+    kernels = [layer for layer in layers(path) if layer[0].shape[2:] == (3, 3)]
+    taken = [layer for stage, extra in zip(stages(kernels), DEPTH, strict=True) for layer in stage[: 1 + extra]]
+    model.eval()
+    for block, (kernel, bias) in zip(model.body, taken, strict=True):
+        unfold(block.conv, block.norm, kernel, bias, faces)
+        faces = block(faces)
+
+
+def rows(corpus: Corpus, work: Path) -> Views:
+    """The training faces as the server would cut them; what lies outside the picture is black or mirrored."""
+    crops = corpus.select("fairface", parts=("train", "valid"))
+    order = default_rng(7).permutation(len(crops))
+    views = Views(work / "rows", len(crops), FIELDS)
+    views.fill(lambda number: _row(corpus, crops[order[number]], number))
+    return views
+
+
+def _row(corpus: Corpus, crop: Crop, number: int) -> Row:
+    border = cv2.BORDER_REFLECT_101 if number % 2 else cv2.BORDER_CONSTANT
+    assert crop.points is not None
+    matrix = align.similarity(crop.points, align.template(SIZE, MARGIN))
+    face = cv2.warpAffine(corpus.pixels(crop), matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=border)
+    return {
+        "pixels": face,
+        "age": AGES.index(crop.labels["age"]),
+        "gender": ("Female", "Male").index(crop.labels["gender"]),
+    }
+
+
+class Sampler:
+    """Batches from the step's number alone; every face comes once before any comes again."""
+
+    def __init__(self, data: Views) -> None:
+        # In memory, not mapped: touching a mapped page costs more than copying it.
+        self._columns = {name: np.array(data[name]) for name in FIELDS}
+
+    def __call__(self, step: int) -> Batch:
+        count = len(self._columns["age"])
+        per_round = count // BATCH
+        order = default_rng((4, step // per_round)).permutation(count)
+        chosen = order[step % per_round * BATCH :][:BATCH]
+        rng = default_rng((5, step))
+        faces = np.stack([jitter(self._columns["pixels"][row], rng) for row in chosen])
+        if step < FIRST:
+            faces = np.stack(
+                [cv2.resize(face, (FIRST_SEEN, FIRST_SEEN), interpolation=cv2.INTER_AREA) for face in faces]
+            )
+        wanted = {name: torch.from_numpy(self._columns[name][chosen].astype(np.int64)) for name in ("age", "gender")}
+        return {**wanted, "image": torch.from_numpy(faces)}
+
+
+def jitter(stored: Image, rng: Generator) -> Image:
+    """A face as the network might meet it: points a little off, mirrored, an ordinary camera, something in front."""
+    if chance(rng, 0.75):
+        face = _moved(stored, rng)
+    else:  # as sharp as it is
+        down, right = rng.integers(-3, 4, 2)
+        face = stored[TOP + down :][:SEEN, LEFT + right :][:, :SEEN]
+    if chance(rng, 0.5):
+        face = face[:, ::-1]
+    face = np.ascontiguousarray(face)
+    if chance(rng, 0.6):
+        face = capture(face, rng, 0.7)
+    if chance(rng, 0.25):
+        high, wide = rng.integers(8, 32, 2)
+        top, left = rng.integers(0, SEEN - 8, 2)
+        face[top : top + high, left : left + wide] = rng.integers(0, 256, 3)
+    return face
+
+
+def _moved(stored: Image, rng: Generator) -> Image:
+    # The server's landmarks make faces 4 % smaller than the corpus' points do, a few of them by a fifth.
+    turn, zoom = np.radians(rng.normal(0, 5)), np.exp(rng.normal(-0.045, 0.08))
+    cos, sin = np.cos(turn) * zoom, np.sin(turn) * zoom
+    middle = np.array([LEFT + SEEN / 2, TOP + SEEN / 2])
+    matrix = np.array([[cos, -sin, 0], [sin, cos, 0]])
+    matrix[:, 2] = SEEN / 2 + rng.normal(0, 1.6, 2) - matrix[:, :2] @ middle
+    return np.asarray(cv2.warpAffine(stored, matrix, (SEEN, SEEN), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Both classes, and years that are not far off."""
+    age, gender = (logits.float() for logits in model(centred(batch["image"])))
+    years = torch.tensor(YEARS, device=age.device)
+    meant = age.softmax(1) @ years
+    return torch.stack(
+        (
+            F.cross_entropy(gender, batch["gender"], label_smoothing=0.05),
+            0.5 * F.cross_entropy(age, batch["age"], label_smoothing=0.05),
+            (meant - years[batch["age"]]).abs().mean() / 40,
+        )
+    ).sum()
+
+
+def main() -> None:
+    parser = arguments("Train age and gender.", "age_gender")
+    parser.add_argument("--from", dest="source", type=Path, help="the file whose trunk to start from")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    args = parser.parse_args()
+    log = runs.start(args)
+    corpus = Corpus(args.corpus)
+    data = rows(corpus, args.work)
+    sampler, model = Sampler(data), AgeGender()
+    source = args.source or args.pack / "attributes.onnx"
+    if source.exists():
+        start_from(model, source, centred(sampler(0)["image"]))
+    mean = fit(model, sampler, loss, Plan.of(args, args.steps), log)
+    if mean is not None:
+        publish(mean, args.pack)
+
+
+def publish(model: nn.Module, pack: Path) -> None:
+    """A file of its own: a request that asks for neither age nor gender never runs it."""
+    file = "age_gender.onnx"
+    answers = FromPixels(Answers(model))
+    export(answers, pack / file, (SIZE, SIZE), ("age", "gender"), half_weights=True, tolerance=5e-3)
+    crop = {"crop": "aligned", "size": SIZE, "margin": MARGIN}
+    packtoml.set_role("age_gender", file, "heads", pack=pack, **crop, heads=["age", "gender"])
+    if pack == packtoml.PACK:
+        golden.write("age_gender")
+
+
+if __name__ == "__main__":
+    main()
