@@ -53,8 +53,10 @@ def degrade(pixels: Image, rng: np.random.Generator) -> Image:
     if rng.random() < 0.7:
         # One table per channel does contrast, brightness, gamma and colour at once.
         ramp = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.3))
-        gains = rng.uniform(0.6, 1.3) * rng.normal(1, 0.07, 3)
-        table = np.clip((ramp[:, None] - 0.5) * 255 * gains + 128 + rng.normal(0, 22), 0, 255).astype(np.uint8)
+        gains = rng.uniform(0.2 if rng.random() < 0.3 else 0.6, 1.3) * rng.normal(1, 0.07, 3)
+        # The less contrast is left, the farther it may lie towards black or white.
+        shift = rng.normal(0, 22) + rng.uniform(-1, 1) * max(0.0, 1 - gains.max()) * 110
+        table = np.clip((ramp[:, None] - 0.5) * 255 * gains + 128 + shift, 0, 255).astype(np.uint8)
         pixels = np.asarray(cv2.LUT(pixels, table[None]), np.uint8)
     if rng.random() < 0.12:
         pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
