@@ -165,6 +165,12 @@ KEYS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/keys", {"json": {"app": "acme"}}),
     ("POST", "/keys/rotate", {"json": {"key": "x"}}),
     ("DELETE", "/keys?key=x", {}),
+    ("PUT", "/gates?app=default", {"json": {"own": {}}}),
+    ("DELETE", "/gates?app=default", {}),
+    ("POST", "/packs/install", {"json": {"pack": "open", "accept_license": True}}),
+    ("POST", "/packs/verify", {"json": {"pack": "builtin"}}),
+    ("POST", "/packs/calibrate", {"json": {"pack": "builtin", "archive": "x"}}),
+    ("POST", "/uploads", {"content": b"archive"}),
 ]
 
 
