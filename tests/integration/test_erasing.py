@@ -66,7 +66,7 @@ def test_a_user_then_a_group_then_an_app_are_erased(tmp_path: Path, astronaut: b
     database = folder / "faces.db"
 
     def stored(app: str, column: str = "template") -> list[bytes]:
-        query = f"SELECT f.{column} FROM faces f JOIN apps a ON a.id = f.app_id WHERE a.name = ?"
+        query = f"SELECT f.{column} FROM faces f JOIN apps a ON a.id = f.app_id WHERE a.name = ? ORDER BY f.id"
         with closing(sqlite3.connect(database)) as connection:
             return [row[0] for row in connection.execute(query, (app,))]
 
