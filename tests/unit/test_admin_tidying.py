@@ -22,7 +22,7 @@ class Group:
     """Only what is asked of the service: the group by its name, and how cosines become scores."""
 
     def __init__(self, store: Store) -> None:
-        self.info = SimpleNamespace(calibration=KNOTS)
+        self.info = SimpleNamespace(calibration=KNOTS, embedding_id="model")
         self.library = self
         self._store = store
 
