@@ -41,6 +41,7 @@ async def test_the_audit_log(visit: Visit) -> None:
     log = visit.page.locator("section", has=visit.page.get_by_role("heading", name="Audit log"))
     await expect(log).to_have_count(0)
     await visit.page.get_by_role("button", name="Sign out viewer").click()
+    await expect(visit.page.get_by_label("Password")).to_be_visible()  # it has been loaded anew
 
     await sign_in(visit, "operator")
     await visit.go("server")
