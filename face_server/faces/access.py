@@ -14,11 +14,12 @@ import logging
 import secrets
 import string
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from face_server import request
 from face_server.errors import FaceError
+from face_server.faces.again import again_and_again
 from face_server.store.access import AccessRows, Credential
 
 LOOK_EVERY = 1.0  # seconds between two looks at whether something has changed
@@ -75,7 +76,7 @@ class Access:
         if self.enforced:
             await self._read()
             chores = ((self._look, LOOK_EVERY), (self._note_use, NOTE_EVERY))
-            self._tasks = [asyncio.create_task(_again_and_again(chore, every)) for chore, every in chores]
+            self._tasks = [asyncio.create_task(again_and_again(chore, every, "the apps")) for chore, every in chores]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -146,14 +147,3 @@ class Access:
         except FaceError:
             self._used = times | self._used
             raise
-
-
-async def _again_and_again(chore: Callable[[], Awaitable[None]], every: float) -> None:
-    while True:
-        await asyncio.sleep(every)
-        try:
-            await chore()
-        except FaceError as error:
-            log.warning("the apps could not be read or written, it is tried again: %s", error)
-        except Exception:
-            log.exception("the apps could not be read or written, it is tried again")

@@ -7,12 +7,11 @@ nobody.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from face_server.errors import FaceError
+from face_server.faces.again import again_and_again
 from face_server.faces.gates import CONTRACT, Limits
 from face_server.model import Level
 from face_server.store.limits import LimitRows
@@ -22,8 +21,6 @@ LEVELS = (Level.LOW, Level.NORMAL, Level.HIGH)
 LIVENESS, THRESHOLD = "liveness", "threshold"
 
 Own = Mapping[str, float]  # what was set for an app, by name
-
-log = logging.getLogger(__name__)
 
 
 class BadLimit(ValueError):
@@ -111,7 +108,7 @@ class AppLimits:
 
     async def open(self) -> None:
         await self._read()
-        self._looking = asyncio.create_task(self._look_again_and_again())
+        self._looking = asyncio.create_task(again_and_again(self._look, LOOK_EVERY, "the limits of the apps"))
 
     async def close(self) -> None:
         if self._looking is not None:
@@ -131,16 +128,9 @@ class AppLimits:
         await self._read()
         return own
 
-    async def _look_again_and_again(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            try:
-                if await self._rows.version() != self._version:
-                    await self._read()
-            except FaceError as error:
-                log.warning("the limits of the apps could not be read, it is tried again: %s", error)
-            except Exception:
-                log.exception("the limits of the apps could not be read, it is tried again")
+    async def _look(self) -> None:
+        if await self._rows.version() != self._version:
+            await self._read()
 
     async def _read(self) -> None:
         async with self._reading:
