@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_server.index.protocol import Ids, Vectors
+from face_server.index.shortlist import Untrained
 
 LENGTH = 262_144  # rows of a block: Faiss copies the last one whenever something is appended
 LEAST, MOST = 64, 2048  # rows asked of a block; Faiss on a card cannot tell more than 2,048
@@ -98,7 +99,7 @@ class Block:
         return scores, rows
 
 
-class Appended:
+class Appended(Untrained):
     """See `Shortlist`. Every row of it is found at once, so nothing waits to be filled in."""
 
     def __init__(self, place: Place) -> None:
@@ -186,15 +187,6 @@ class Appended:
         near, which = np.concatenate(scores, axis=1), np.concatenate(slots, axis=1)
         kept = (which != _NOTHING) & (near >= least[:, None])
         return [_best(which[n][kept[n]], near[n][kept[n]], wanted) for n in range(len(queries))]
-
-    def waiting(self) -> Ids:
-        return np.empty(0, np.int64)
-
-    def worn(self, faces: int) -> bool:
-        return False
-
-    def packed(self) -> bytes:
-        return b""
 
     def _row(self, slot: int) -> int:
         return int(self._row_of[slot]) if slot < len(self._row_of) else _NOTHING

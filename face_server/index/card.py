@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from face_server.engine.session import open_session
 from face_server.index.codes import CodesForLarge
 from face_server.index.protocol import Ids, Vectors
-from face_server.index.shortlist import Place, Shortlist
+from face_server.index.shortlist import Place, Shortlist, Untrained
 from face_server.index.together import Together
 
 if TYPE_CHECKING:  # who has no card need not load it
@@ -144,7 +144,7 @@ class Device:
         return Card(self, faces)
 
 
-class Card:
+class Card(Untrained):
     """The shortlist of a gallery whose rows are on a card. A slot that is empty is a tombstone there."""
 
     def __init__(self, device: Device, faces: int) -> None:
@@ -195,15 +195,6 @@ class Card:
 
     def find(self, queries: Vectors, wanted: int) -> list[Ids]:
         return self.device.find(self.blocks, queries, wanted)
-
-    def waiting(self) -> Ids:
-        return np.empty(0, np.int64)
-
-    def worn(self, faces: int) -> bool:
-        return False
-
-    def packed(self) -> bytes:
-        return b""
 
 
 class CardForLarge:

@@ -40,6 +40,19 @@ class Shortlist(Protocol):
         """For the disk, together with the rows. Empty: it is made anew as fast."""
 
 
+class Untrained:
+    """What a shortlist answers that holds the rows as they are: none waits, it never wears out, the disk needs none."""
+
+    def waiting(self) -> Ids:
+        return np.empty(0, np.int64)
+
+    def worn(self, faces: int) -> bool:
+        return False
+
+    def packed(self) -> bytes:
+        return b""
+
+
 class Shortlists(Protocol):
     """Which shortlist a gallery should have."""
 
