@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -69,7 +70,12 @@ def serve(
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name is inherited
             log.debug(format, *args)
 
-    server = ThreadingHTTPServer((host, port), Asked)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            gone = isinstance(sys.exception(), ConnectionError)
+            log.log(logging.DEBUG if gone else logging.ERROR, "figures could not be told", exc_info=True)
+
+    server = Server((host, port), Asked)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="figures", daemon=True).start()
     return server
