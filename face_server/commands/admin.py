@@ -13,6 +13,7 @@ import typer
 
 from face_server.admin import passwords
 from face_server.admin.roles import NAME, Role
+from face_server.commands.noted import noted
 from face_server.errors import FaceError
 from face_server.settings import load_settings
 from face_server.store.store import Store
@@ -66,7 +67,8 @@ async def _put(place: Path | str, name: str, role: Role, given: str) -> None:
     store = Store(place)
     await store.open()
     try:
-        await store.operators.put(passwords.new_operator(name, role, given))
+        async with noted(store.audit, "set_password", {"name": name, "role": role.word}):
+            await store.operators.put(passwords.new_operator(name, role, given))
     finally:
         await store.close()
 

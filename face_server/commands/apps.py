@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from face_server.commands.noted import noted
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps, BadName, Issued
 from face_server.faces.gates import CONTRACT
@@ -43,10 +44,19 @@ DataDir = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What the audit log says of a change."""
+
+    action: str
+    app: str
+    told: Mapping[str, str] = field(default_factory=dict)
+
+
 @app.command()
 def create(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Create an app, or give a credential to one that is there without. The secret is shown this once."""
-    _show(_run(data_dir, lambda apps: apps.create(name)), as_json)
+    _show(_run(data_dir, lambda apps: apps.create(name), Deed("create_key", name)), as_json)
 
 
 @app.command("list")
@@ -76,7 +86,8 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Give an app another key and secret. The old ones work on for the overlap; 0 ends them at once."""
-    _show(_run(data_dir, lambda apps: apps.rotate(name, overlap * HOUR)), as_json)
+    deed = Deed("rotate_key", name, {"overlap_hours": f"{overlap:g}"})
+    _show(_run(data_dir, lambda apps: apps.rotate(name, overlap * HOUR), deed), as_json)
 
 
 @app.command()
@@ -89,7 +100,8 @@ def retention(
     as_json: Json = False,
 ) -> None:
     """Tell, or say, after how many days the faces of an app are erased. A running server does it every hour."""
-    found = _run(data_dir, lambda apps: apps.retention(name, days))
+    deed = None if days is None else Deed("set_retention", name, {"days": str(days)})
+    found = _run(data_dir, lambda apps: apps.retention(name, days), deed)
     if as_json:
         _print_json({"app": name, "retention_days": found})
     else:
@@ -111,7 +123,9 @@ def gates(
 ) -> None:
     """Tell, or say, what the levels of the gates ask for in an app, and its scores. Running servers follow at once."""
     changes = dict(_change(text) for text in settings or [])
-    own = _run(data_dir, lambda apps: apps.limits(name, changes, reset))
+    said = [*(["reset"] if reset else []), *(settings or [])]
+    deed = Deed("set_gates", name, {"own": ", ".join(said)}) if said else None
+    own = _run(data_dir, lambda apps: apps.limits(name, changes, reset), deed)
     usual, values = named(CONTRACT), named(limits_of(own))
     if as_json:
         _print_json({"app": name, "limits": values, "own": own})
@@ -152,19 +166,24 @@ def delete(
     count = found[name]
     if not yes:
         typer.confirm(f"Delete {name} with {count.groups} groups and {count.faces} faces?", abort=True, err=True)
-    _run(data_dir, lambda apps: apps.delete(name))
+    deed = Deed("delete_app", name, {"groups": str(count.groups), "faces": str(count.faces)})
+    _run(data_dir, lambda apps: apps.delete(name), deed)
     if as_json:
         _print_json({"app": name, "groups": count.groups, "faces": count.faces})
     else:
         out.print(f"{name} is deleted, with {count.groups} groups and {count.faces} faces")
 
 
-def _run(data_dir: Path | None, work: Callable[[Apps], Awaitable[T]]) -> T:
+def _run(data_dir: Path | None, work: Callable[[Apps], Awaitable[T]], deed: Deed | None = None) -> T:
     async def with_store(place: Path | str, folder: Path, redis: str) -> T:
         store = Store(place)
         await store.open()
         try:
-            return await work(Apps(store, Blobs(folder / "pictures"), folder, redis))
+            apps = Apps(store, Blobs(folder / "pictures"), folder, redis)
+            if deed is None:
+                return await work(apps)
+            async with noted(store.audit, deed.action, {"app": deed.app, **deed.told}):
+                return await work(apps)
         finally:
             await store.close()
 

@@ -8,9 +8,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -19,16 +19,15 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from face_server.commands.person import who
+from face_server.commands.noted import noted
 from face_server.errors import FaceError
 from face_server.model import DEFAULT_APP, Gates, Level
 from face_server.settings import Settings, load_settings
-from face_server.store.history import BEGUN, OK, Audit, Entry
 from face_server.transfer import features
 from face_server.transfer.deployment import Deployment, Pictures, from_deployment
 from face_server.transfer.features import Features
 from face_server.transfer.files import from_path
-from face_server.transfer.importing import Counts, Importer, Options
+from face_server.transfer.importing import Importer, Options
 from face_server.transfer.journal import Journal, digest
 from face_server.transfer.plan import Plan, SourceError
 from face_server.transfer.report import Report
@@ -133,11 +132,13 @@ async def _run(
         importer = Importer(service.library, service.bulk, kept, options, parts.lanes.count)
         begun, spent = time.perf_counter(), time.process_time()
         with progress("importing", len(plan.items)) as told:
-            async with _audited(parts.store.audit, options.app, importer.counts, report):
+            async with noted(parts.store.audit, "import", {"app": options.app}) as line:
                 try:
                     await importer.run(plan, journal, report, told)
                 except ExceptionGroup as errors:
                     raise first_of(errors) from None
+                finally:
+                    line |= {"imported": str(importer.counts.imported), "refused": str(report.count)}
         seconds, cpu = time.perf_counter() - begun, time.process_time() - spent
     counts = importer.counts
     return {
@@ -150,20 +151,6 @@ async def _run(
         "cpu": round(cpu, 2),
         "report": str(report.path) if report.count else None,
     }
-
-
-@asynccontextmanager
-async def _audited(audit: Audit, app_name: str, counts: Counts, report: Report) -> AsyncIterator[None]:
-    """One line for all of it, written before the first change and completed at the end."""
-    entry = Entry(who(), "shell", "command line", "import", {"app": app_name}, BEGUN, 0)
-    line = await audit.add(entry)
-    outcome = "failed"
-    try:
-        yield
-        outcome = OK
-    finally:
-        told = {"app": app_name, "imported": str(counts.imported), "refused": str(report.count)}
-        await audit.ended(line, outcome, told)
 
 
 def first_of(errors: BaseExceptionGroup[Any]) -> BaseException:

@@ -16,6 +16,7 @@ import typer
 import uvloop
 
 from face_server.commands.import_ import progress, refuse
+from face_server.commands.noted import noted
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 
@@ -87,10 +88,14 @@ async def _run(settings: Settings, app_name: str, group: str, report: Path) -> d
         if app_name and await parts.store.seq(app_name) is None:
             raise ValueError(f"no app {app_name!r}")
         left: list[Left] = []
+        await asyncio.to_thread(report.unlink, missing_ok=True)  # of an earlier run: it is not true any more
         work = service.reindexing
         total = sum([await work.remaining(each, group or None) for each in apps])
-        with progress("new templates", total) as advance:
-            renewed = await work.run(apps, group or None, _Bar(advance), left.append)
+        about = {"app": app_name, "group": group}
+        async with noted(parts.store.audit, "reextract", about) as line:
+            with progress("new templates", total) as advance:
+                renewed = await work.run(apps, group or None, _Bar(advance), left.append)
+            line |= {"renewed": str(renewed), "left": str(len(left))}
     if left:
         await asyncio.to_thread(_write, report, left)
     return {

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from face_server.backup.manifest import Manifest
 from face_server.commands import remote
 from face_server.commands.backup import DataDir, run, told
+from face_server.commands.noted import noted
+from face_server.settings import Settings
+from face_server.store.store import Store
 
 app = typer.Typer(help="Check a backup and make it the library of an empty data folder.")
 
@@ -24,8 +29,24 @@ def restore(
     """Every file is checked first. Settings are not taken over: they are in settings.json, to read."""
     from face_server.backup.restoring import restore as bring_back
 
-    found = run(data_dir, lambda settings: bring_back(folder, settings, force))
+    def work(settings: Settings) -> Manifest:
+        made = bring_back(folder, settings, force)
+        asyncio.run(_note(settings, made))
+        return made
+
+    found = run(data_dir, work)
     if as_json:
         remote.print_json({"folder": str(folder), **asdict(found)})
         return
     print(f"{told(found)} are back, as of {found.taken}")
+
+
+async def _note(settings: Settings, found: Manifest) -> None:
+    """The audit log came back with the rest: it says from here on that it did."""
+    store = Store(settings.database)
+    await store.open()
+    try:
+        async with noted(store.audit, "restore", {"taken": found.taken}):
+            pass
+    finally:
+        await store.close()

@@ -12,10 +12,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from face_server.commands import remote
+from face_server.commands.noted import noted
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 from face_server.store.choice import database_at
 from face_server.store.database import Database
+from face_server.store.history import Audit
 from face_server.store.keyring import rewrap
 from face_server.store.occupied import alone_in, occupied
 from face_server.store.resealing import Resealing
@@ -65,7 +67,8 @@ async def _seal(settings: Settings, sealer: Sealer, of_app: str) -> dict[str, An
     async with alone_in(settings.database):
         async with _opened(settings) as database:
             work = Resealing(database, sealer, settings.data_dir, progress)
-            await (work.one(of_app) if of_app else work.everything())
+            async with noted(Audit(database), "seal", {"app": of_app}):
+                await (work.one(of_app) if of_app else work.everything())
         await rewrite(settings.database)
     return {"sealed": sum(counts.values()), "of": counts}
 
@@ -74,7 +77,7 @@ async def _rotate(settings: Settings, old: Sealer, path: Path) -> dict[str, Any]
     """All keys in one transaction: cut off before its end it has changed nothing, and after it only the old copies of
     the keys are left to be overwritten, which the same command does once more."""
     new = Sealer.of(path)
-    async with _opened(settings) as database:
+    async with _opened(settings) as database, noted(Audit(database), "rotate_key_file", {}):
         keys = await database.write(lambda connection: rewrap(connection, old, new))
     await scrub_keys(settings.database)
     return {"apps": keys, "key_file": str(path)}
