@@ -9,6 +9,7 @@ searched again.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from face_server.errors import BadPicture, Busy, ModelMissing, PictureTooLarge
+from face_server.errors import Busy, FaceError, ModelMissing, NoFace, PictureError, Stage
 from face_server.index.registry import Registry
 from face_server.model import Box, Face, Spot, Task, Want
 from face_server.request import background
@@ -32,6 +33,11 @@ PAGE = 64  # faces of one commit
 MOST_FACES = 100  # looked at in a picture, to find the one that was registered
 SAME_PLACE = 0.3  # share that two boxes have in common, of what they cover together: detectors frame a face differently
 PATIENCE = 0.5  # seconds before the next try, when the server has no room
+# Who is busy with everybody's work. Other stages fail of the picture itself, or recover within these tries.
+CROWDED = {Stage.QUEUE, Stage.DEADLINE, Stage.RATE, Stage.LOADING, Stage.SHUTDOWN, Stage.LICENCE}
+TRIES = 4
+
+log = logging.getLogger(__name__)
 
 
 class Reason(Enum):
@@ -40,6 +46,7 @@ class Reason(Enum):
     NOT_STORED = "not_stored"  # no picture of it was kept
     PICTURE_GONE = "picture_gone"  # it was kept, and cannot be read now
     NO_FACE = "no_face"  # the installed detector finds no face at its place
+    FAILED = "failed"  # something that nobody expected, each time it was tried: the log has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +138,24 @@ class Reindexing:
             picture = await self._blobs.load(row.picture)
             if picture is None:
                 return Reason.PICTURE_GONE
-            try:
-                return await self._found(row, picture)
-            except (BadPicture, PictureTooLarge):
-                return Reason.PICTURE_GONE
+            return await self._tried(row, picture)
+
+    async def _tried(self, row: FaceRow, picture: bytes) -> Renewed | Reason:
+        """One face that cannot be done does not end the work for the others; what fails for all of them does."""
+        try:
+            return await self._found(row, picture)
+        except NoFace:
+            return Reason.NO_FACE
+        except PictureError:
+            return Reason.PICTURE_GONE
+        except Busy as busy:
+            log.error("face %d was given up: %s", row.id, busy)
+            return Reason.FAILED
+        except FaceError:
+            raise
+        except Exception:
+            log.exception("face %d cannot get a new template", row.id)
+            return Reason.FAILED
 
     async def _found(self, row: FaceRow, picture: bytes) -> Renewed | Reason:
         """Found anew, as if the picture came today: the template is that of a face that is added now."""
@@ -152,11 +173,15 @@ class Reindexing:
         return Reason.NO_FACE
 
     async def _analyze(self, picture: bytes, task: Task) -> Sequence[Face]:
+        tries = 0
         while True:
             try:
                 return (await self._vision.analyze(picture, task)).faces
-            except Busy:
-                await asyncio.sleep(PATIENCE)
+            except Busy as busy:
+                tries += busy.stage not in CROWDED
+                if tries == TRIES:
+                    raise
+                await asyncio.sleep(PATIENCE * 2 ** max(0, tries - 1))
 
 
 @contextmanager

@@ -138,6 +138,7 @@ def test_a_new_pack_finds_everybody_again(home: Home) -> None:
         again = home.reindex("--app", "default", "--group", "staff")
         assert (again["faces"], again["renewed"]) == (2, 0)
     assert home.reindex(pack=BUILTIN)["renewed"] == 3, "back: anna, bert and who came meanwhile"
+    assert not Path(done["report"]).exists(), "nobody is left"
     with serving(home.folder) as server:
         assert found(server, home.portrait) == {"anna", "bert", "carl", "dora"}
         assert others(server, *before) == set()

@@ -472,6 +472,7 @@ export default {
   "packs.not_stored": "no picture is kept",
   "packs.picture_gone": "its picture cannot be read",
   "packs.no_face": "no face is found in its picture",
+  "packs.failed": "it failed, the log says why",
   "error.upload_missing": "This file is no longer on the server. Send it again.",
   "error.no_face": "The picture shows no face.",
   "error.face_exists": "This face is registered already.",

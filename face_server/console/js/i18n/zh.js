@@ -472,6 +472,7 @@ export default {
   "packs.not_stored": "未保存图片",
   "packs.picture_gone": "图片无法读取",
   "packs.no_face": "图片中未找到人脸",
+  "packs.failed": "处理失败，原因见日志",
   "error.upload_missing": "服务器上已没有此文件，请重新发送。",
   "error.no_face": "图片中没有人脸。",
   "error.face_exists": "此人脸已登记。",
