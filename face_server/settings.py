@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ class Settings(BaseSettings):
     # Where it listens and keeps its data
     host: str = "127.0.0.1"
     port: int = Field(default=8300, ge=0, le=65535)
+    trusted_proxies: list[str] = []  # addresses or networks, of which X-Forwarded-For is believed; empty: of nobody
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)  # of `face-server worker`; 0: it listens to nobody
     data_dir: Path = Path("data")
     database_url: SecretStr = SecretStr("")  # postgresql://...; empty: SQLite in data_dir
@@ -113,6 +115,13 @@ class Settings(BaseSettings):
             raise ValueError("cannot be read: are special characters of the password percent-encoded?") from None
         if not known or bool(parts.scheme) != bool(value):
             raise ValueError("an address that begins with postgresql:// is expected")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for each in value:
+            ip_network(each)  # says by itself what is wrong
         return value
 
     @field_validator("redis_url")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from face_server.ops.proxies import Proxies
 from face_server.request import RequestContext, current
 
 UPLOAD_SECONDS = 60.0  # for a whole body: a client that sends slower than that only holds memory
@@ -43,11 +44,13 @@ class RequestScope:
         deadline_seconds: float,
         ended: Callable[[Ending], None],
         admit: Callable[[], Awaitable[None]],
+        proxies: Proxies | None = None,
     ) -> None:
         self._app = app
         self._deadline = deadline_seconds
         self._ended = ended
         self._admit = admit
+        self._proxies = proxies or Proxies()
         self._ids = LogIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +58,7 @@ class RequestScope:
             await self._app(scope, receive, send)
             return
         begun = time.monotonic()
+        self._proxies.look_behind(scope)
         peer = scope["client"][0] if scope.get("client") else ""
         request = RequestContext(self._ids.next(), deadline=begun + self._deadline, admit=self._admit, peer=peer)
         client = _Client(request, receive, self._deadline)
