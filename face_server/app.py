@@ -41,6 +41,7 @@ from face_server.ops.gauges import galleries
 from face_server.ops.health import Probes
 from face_server.ops.logging import RequestLog
 from face_server.ops.metrics import Metrics
+from face_server.ops.proxies import Proxies
 from face_server.ops.serving import is_public
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
@@ -337,6 +338,7 @@ def create_app(settings: Settings) -> FastAPI:
                 deadline_seconds=settings.deadline_ms / 1000,
                 ended=ended,
                 admit=parts.admit,
+                proxies=Proxies(settings.trusted_proxies),
             ),
             Middleware(Direct, handlers=short_ways),
         ],
