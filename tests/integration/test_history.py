@@ -227,10 +227,11 @@ def lines_of(console: Console, app: str) -> list[dict[str, Any]]:
 
 
 def test_a_client_is_named_by_its_key(tmp_path: Path, astronaut: bytes) -> None:
-    with serving(tmp_path, auth="apps") as server:
+    with serving(tmp_path, auth="apps", trusted_proxies='["127.0.0.1"]') as server:
         issued = apps_beside(tmp_path, lambda apps: apps.create("gate"))
         baidu = Baidu(server.url, "gate")
         baidu.http.auth = (issued.key, issued.secret)
+        baidu.http.headers["X-Forwarded-For"] = "6.6.6.6, 203.0.113.7"  # the client's own invention, what a proxy added
         until = time.monotonic() + 20
         # Before the server has heard of the key the answer is one of the public cloud's.
         while baidu.http.post("/face-api/v3/group/list?appid=gate").json()["error_code"] and time.monotonic() < until:
@@ -246,7 +247,9 @@ def test_a_client_is_named_by_its_key(tmp_path: Path, astronaut: bytes) -> None:
         listed = [(line["action"].rpartition("/")[2], line["target"]) for line in lines]
         u = {"app": "gate", "group": "g", "user": "u", "added": "1"}
         assert listed == [("add", u), ("update", u | {"removed": "1"}), ("delete", {"app": "gate", "group": "g"})]
-        assert {(line["name"], line["role"], line["source"]) for line in lines} == {(issued.key, "client", "127.0.0.1")}
+        assert {(line["name"], line["role"], line["source"]) for line in lines} == {
+            (issued.key, "client", "203.0.113.7")
+        }
         assert lines[0]["log_id"] == new["log_id"]
         assert issued.secret not in str(lines)
         stored = (tmp_path / "faces.db").read_bytes() + (tmp_path / "faces.db-wal").read_bytes()
@@ -264,9 +267,12 @@ def test_every_dialect_is_heard(server: ServerProcess, astronaut: bytes) -> None
     box = FaceBox(server.url)
     box.create("heard")
     box.delete_group("heard", 1)
-    Baidu(server.url, app)("group/add", group_id="heard").result  # noqa: B018
+    baidu = Baidu(server.url, app)
+    baidu.http.headers["X-Forwarded-For"] = "6.6.6.6"  # nobody has said that this is a proxy
+    baidu("group/add", group_id="heard").result  # noqa: B018
     lines = [line for page in console.pages("/audit", since=begun - 1, limit=100) for line in page]
     mine = {line["action"].partition(" ")[0] for line in lines if line["role"] == "client"}
     assert mine >= {"cloudwalk", "sid", "enn", "facebox", "baidu"}
     assert {line["name"] for line in lines if line["role"] == "client"} == {"open"}
+    assert {line["source"] for line in lines if line["role"] == "client"} == {"127.0.0.1"}
     assert text(astronaut)[:40] not in str(lines)

@@ -60,6 +60,17 @@ def test_compose_files(name: str, cards: int) -> None:
     assert services["server"]["ports"] == ["${FACE_LISTEN:-127.0.0.1:8300}:8300"]
 
 
+# nginx
+
+
+def test_nginx_says_who_asks_and_how() -> None:
+    text = (DEPLOY / "nginx" / "face-server.conf").read_text()
+    sent = dict(re.findall(r"^\s*proxy_set_header (\S+) (.+);$", text, re.MULTILINE))
+    assert sent["X-Forwarded-For"] == "$proxy_add_x_forwarded_for"
+    assert sent["X-Forwarded-Proto"] == "$scheme"
+    assert text.count("{") == text.count("}")
+
+
 # Systemd
 
 
