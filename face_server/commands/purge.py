@@ -11,7 +11,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from face_server.commands import remote
-from face_server.commands.person import who
+from face_server.commands.beside import MILVUS, REDIS, Beside
+from face_server.commands.noted import noted
 from face_server.commands.reindex import REPORT
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps
@@ -19,11 +20,13 @@ from face_server.settings import Settings, load_settings
 from face_server.store.access import AppMissing
 from face_server.store.blobs import Blobs
 from face_server.store.erasing import Erasing, Target
-from face_server.store.history import Entry
 from face_server.store.occupied import alone_in, occupied
 from face_server.store.scrubbing import rewrite
 from face_server.store.sealing import Sealer
 from face_server.store.store import Store
+
+UNITS = {REDIS: "keys", MILVUS: "collections"}
+FINDS = {REDIS: "pieces", MILVUS: "rows"}
 
 app = typer.Typer(add_completion=False, help="Erase a user, a group or an app everywhere, and prove it.")
 
@@ -41,8 +44,8 @@ def purge(
     ] = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Erase rows, pictures, snapshots and cached tokens; then read every table and every file of the data folder, and
-    fail if something of it is left. The servers must be stopped."""
+    """Erase rows, pictures, snapshots and cached tokens, in Redis and Milvus too; then read every table, every file of
+    the data folder and what Redis and Milvus have, and fail if something of it is left. The servers must be stopped."""
     target = Target(of_app, group, user)
     try:
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
@@ -52,7 +55,7 @@ def purge(
                     f"Erase {' / '.join(filter(None, (of_app, group, user)))} for ever?", abort=True, err=True
                 )
             report = asyncio.run(_purge(settings, target))
-    except (FaceError, AppMissing, ValueError, OSError) as error:
+    except (FaceError, AppMissing, ValueError, OSError, ImportError) as error:
         _fail(f"nobody of this name: {error}" if isinstance(error, AppMissing) else str(error))
     remote.print_json(report) if as_json else _tell(report)
     if not report["clean"]:
@@ -70,25 +73,29 @@ async def _purge(settings: Settings, target: Target) -> dict[str, Any]:
 async def _erase(settings: Settings, target: Target) -> dict[str, Any]:
     store = Store(settings.database, sealer=Sealer.of(settings.key_file))
     erasing = Erasing(store, settings.data_dir, target)
+    beside = await asyncio.to_thread(Beside, settings)  # where it cannot be erased, nothing is begun
+    told = {"app": target.app, "group": target.group, "user": target.user}
+    named = target.without_names({name: value for name, value in told.items() if value})
     try:
         await store.open()
         if not await erasing.collect():
             raise ValueError("there is nobody of this name")
-        if not (target.group or target.user):
-            await Apps(store, Blobs(settings.data_dir / "pictures"), settings.data_dir, settings.redis).delete(
-                target.app
-            )
-        await erasing.erase()
-        _drop_short_cuts(settings, erasing.evidence.groups)
+        async with noted(store.audit, "purge", named):
+            if not (target.group or target.user):
+                await Apps(store, Blobs(settings.data_dir / "pictures"), settings.data_dir, settings.redis).delete(
+                    target.app
+                )
+            await erasing.erase()
+            _drop_short_cuts(settings, erasing.evidence.groups)
+            await asyncio.to_thread(beside.erase, erasing.evidence)
         rows, shared = await erasing.rows_left(), await erasing.shared()
         tables = await erasing.left_in_tables()
-        told = {"app": target.app, "group": target.group, "user": target.user}
-        named = target.without_names({name: value for name, value in told.items() if value})
-        await store.audit.add(Entry(who(), "shell", "command line", "purge", named, "ok", 0))
+        elsewhere = await asyncio.to_thread(beside.left, erasing.evidence)
     finally:
+        await asyncio.to_thread(beside.close)
         await store.close()
     await rewrite(settings.database)
-    files = erasing.left_in_files()
+    files = erasing.left_in_files() | beside.left_in_files(erasing.evidence)
     evidence = erasing.evidence
     return {
         "erased": {name: len(ids) for name, ids in sorted(evidence.rows.items())},
@@ -100,22 +107,19 @@ async def _erase(settings: Settings, target: Target) -> dict[str, Any]:
         "files": len(files),
         "bytes": sum(size for size, _ in files.values()),
         "files_with_pieces": {str(path): hits for path, (_, hits) in files.items() if hits},
-        "clean": not rows and not any(hits for _, hits in (*tables.values(), *files.values())),
+        "elsewhere": {name: {"read": read, "found": hits} for name, (read, hits) in elsewhere.items()},
+        "clean": not rows and not any(hits for _, hits in (*tables.values(), *files.values(), *elsewhere.values())),
     }
 
 
 def _drop_short_cuts(settings: Settings, groups: set[int]) -> None:
     """Pictures of the last requests may show anybody, so all tokens that are not registered end now. So may what was
-    uploaded for a job, and the list of the last change of the pack."""
+    uploaded for a job, the list of the last change of the pack, and what imports have noted to be quicker."""
     for group_id in groups:
         (settings.data_dir / "galleries" / f"{group_id}.gallery").unlink(missing_ok=True)
     (settings.data_dir / REPORT).unlink(missing_ok=True)
-    for folder in ("tokens", "uploads"):
+    for folder in ("tokens", "uploads", "imports"):
         shutil.rmtree(settings.data_dir / folder, ignore_errors=True)
-    if settings.redis:
-        from face_server.store.shared_tokens import forget_all
-
-        forget_all(settings.redis)
 
 
 def _tell(report: dict[str, Any]) -> None:
@@ -125,6 +129,8 @@ def _tell(report: dict[str, Any]) -> None:
     print(f"{report['shared']} others were left out, because somebody who stays has the same")
     for name, table in report["tables"].items():
         print(f"  table {name}: {table['rows']} rows, {table['found']} pieces found")
+    for name, place in report["elsewhere"].items():
+        print(f"  {name}: {place['read']} {UNITS[name]} read, {place['found']} {FINDS[name]} found")
     print(f"  {report['files']} files, {report['bytes']} bytes:")
     for path, found in report["files_with_pieces"].items():
         print(f"  file {path}: {found} pieces found")

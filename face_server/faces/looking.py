@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -119,12 +120,13 @@ class Looking:
 
     async def known(self, app: str, token: str) -> Known:
         """From the cache of recent tokens, or from a registered face."""
-        cached = await self._tokens.get(app, token)
-        if cached is not None:
-            record = self._read(cached[1])
-            return Known(record if cached[1].endswith(self._mark) else replace(record, embedding=None), cached[0])
+        asked = time.monotonic()
+        if (cached := await self._tokens.get(app, token)) is not None:
+            return self._cached(*cached)
         row = await self._store.face_by_token(app, token)
         if row is None:
+            if (cached := await self._tokens.get_later(app, token, asked)) is not None:
+                return self._cached(*cached)
             raise TokenUnknown(token)
         picture = await self._blobs.load(row.picture) if row.picture else None
         record = self._read(row.spot)
@@ -135,6 +137,10 @@ class Looking:
         if record.embedding is None:
             record = replace(record, embedding=np.frombuffer(row.template, np.float16).astype(np.float32))
         return Known(record, picture)
+
+    def _cached(self, picture: bytes, data: bytes) -> Known:
+        record = self._read(data)
+        return Known(record if data.endswith(self._mark) else replace(record, embedding=None), picture)
 
     def _read(self, data: bytes) -> Record:
         try:

@@ -18,6 +18,7 @@ from face_server.index.protocol import Gallery, Hit, Ids, Templates, Vectors
 _NEIGHBOURS = 16  # rows looked at for each wanted user
 _MOST = 16_384  # rows of one answer: the limit of Milvus
 _PART = 2000  # rows of one message
+_NOT_SAVED = -1  # of a mark: the group has rows here, and nobody knows up to which write
 _STRONG = "Strong"  # what was written before is found, by every server
 
 
@@ -39,7 +40,7 @@ class MilvusGallery:
         return self._count
 
     def recount(self) -> None:
-        with _answered():
+        with answered():
             (row,) = self._client.query(
                 self._collection, filter=self._mine, output_fields=["count(*)"], consistency_level=_STRONG
             )
@@ -55,7 +56,7 @@ class MilvusGallery:
             {"face_id": face_id, "group_id": self.group_id, "user_id": user_id, "vector": vector}
             for (face_id, user_id), vector in zip(numbers, vectors.astype(np.float32), strict=True)
         ]
-        with _answered():
+        with answered():
             for start in range(0, len(rows), _PART):
                 self._client.upsert(self._collection, rows[start : start + _PART])
 
@@ -64,7 +65,7 @@ class MilvusGallery:
         self.recount()
 
     def remove_all(self, face_ids: Sequence[int]) -> None:
-        with _answered():
+        with answered():
             for start in range(0, len(face_ids), _PART):
                 some = list(face_ids[start : start + _PART])
                 self._client.delete(self._collection, filter=f"{self._mine} and face_id in {some}")
@@ -73,7 +74,7 @@ class MilvusGallery:
         only = self._mine if users is None else f"{self._mine} and user_id in {[int(user) for user in users]}"
         if users is not None and not len(users):
             return [[] for _ in queries]
-        with _answered():
+        with answered():
             return [self._best(query, limit, only, rows) for query, rows in self._nearest(queries, limit, only)]
 
     def _nearest(self, queries: Vectors, limit: int, only: str) -> Iterator[tuple[Vectors, list[dict[str, Any]]]]:
@@ -117,7 +118,7 @@ class MilvusGallery:
         return {int(row["face_id"]) for row in self._rows(["face_id"])}
 
     def _rows(self, fields: list[str]) -> Iterator[dict[str, Any]]:
-        with _answered():
+        with answered():
             pages = self._client.query_iterator(
                 self._collection,
                 filter=self._mine,
@@ -141,7 +142,7 @@ class MilvusShelf:
         self._client = client
         model = hashlib.sha256(embedding_id.encode()).hexdigest()[:16]
         self._faces, self._marks = f"faces_{model}", f"marks_{model}"
-        with _answered():
+        with answered():
             self._prepare(dimensions, index, partitions)
 
     def _prepare(self, dimensions: int, index: str, partitions: int) -> None:
@@ -165,7 +166,9 @@ class MilvusShelf:
         self._client.load_collection(name)
 
     def make(self, group_id: int, seq: int, vectors: Vectors, face_ids: Ids, user_ids: Ids) -> MilvusGallery:
-        """Other servers may be searching here: nothing goes away that is still right."""
+        """Other servers may be searching here: nothing goes away that is still right. Its mark comes first, so that
+        whatever is here of a group that is gone some day is found by it."""
+        self._mark(group_id, _NOT_SAVED)
         gallery = MilvusGallery(self._client, self._faces, group_id, seq)
         newest = int(face_ids.max()) if len(face_ids) else 2**63 - 1
         old = gallery.face_ids() - set(face_ids.tolist())
@@ -175,22 +178,26 @@ class MilvusShelf:
         return gallery
 
     def load(self, group_id: int) -> MilvusGallery | None:
-        with _answered():
+        with answered():
             marks = self._client.get(self._marks, ids=[group_id], output_fields=["seq"])
-        return MilvusGallery(self._client, self._faces, group_id, int(marks[0]["seq"])) if marks else None
+        seq = int(marks[0]["seq"]) if marks else _NOT_SAVED
+        return None if seq == _NOT_SAVED else MilvusGallery(self._client, self._faces, group_id, seq)
 
     def save(self, gallery: Gallery, seq: int) -> bool:
-        with _answered():
-            self._client.upsert(self._marks, [{"group_id": gallery.group_id, "seq": seq, "vector": [0.0, 0.0]}])
+        self._mark(gallery.group_id, seq)
         return True
 
+    def _mark(self, group_id: int, seq: int) -> None:
+        with answered():
+            self._client.upsert(self._marks, [{"group_id": group_id, "seq": seq, "vector": [0.0, 0.0]}])
+
     def remove(self, group_id: int) -> None:
-        with _answered():
+        with answered():
             self._client.delete(self._marks, ids=[group_id])
             self._client.delete(self._faces, filter=f"group_id == {group_id}")
 
     def keep_only(self, group_ids: Container[int]) -> None:
-        with _answered():
+        with answered():
             pages = self._client.query_iterator(self._marks, output_fields=["group_id"], batch_size=_PART)
             known = []
             while page := pages.next():
@@ -205,15 +212,18 @@ def open_shelf(
     url: str, token: str, embedding_id: str, dimensions: int, index: str = "FLAT", partitions: int = 64
 ) -> MilvusShelf:
     """The address of a cluster, or the path of a file that ends in .db for Milvus Lite."""
+    return MilvusShelf(open_client(url, token), embedding_id, dimensions, index, partitions)
+
+
+def open_client(url: str, token: str) -> MilvusClient:
     if not re.match(r"https?://|.*\.db$", url):
         raise ValueError("FACE_MILVUS_URL: an address that begins with http:// or https://, or a file *.db")
-    with _answered():
-        client = MilvusClient(url, token=token)
-    return MilvusShelf(client, embedding_id, dimensions, index, partitions)
+    with answered():
+        return MilvusClient(url, token=token)
 
 
 @contextmanager
-def _answered() -> Iterator[None]:
+def answered() -> Iterator[None]:
     try:
         yield
     except MilvusException as error:

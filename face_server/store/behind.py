@@ -66,6 +66,11 @@ class WrittenBehind(ABC):
             return waiting
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._find, app, token)
 
+    async def get_later(self, app: str, token: str, asked: float) -> tuple[bytes, bytes] | None:
+        """For who did not get it, and knows it from nowhere else: once more, when all have had the time to write what
+        they gave out before it was `asked` for (of time.monotonic)."""
+        return None
+
     @abstractmethod
     def _find(self, app: str, token: str) -> tuple[bytes, bytes] | None:
         """What was written."""

@@ -37,6 +37,10 @@ class SealedTokens:
         found = await self._inner.get(app, token)
         return None if found is None else await asyncio.to_thread(self._opened, app, token, *found)
 
+    async def get_later(self, app: str, token: str, asked: float) -> tuple[bytes, bytes] | None:
+        found = await self._inner.get_later(app, token, asked)
+        return None if found is None else await asyncio.to_thread(self._opened, app, token, *found)
+
     def _opened(self, app: str, token: str, picture: bytes, record: bytes) -> tuple[bytes, bytes] | None:
         """None when it is of another time: before the library was sealed, or with another key file."""
         try:

@@ -29,7 +29,7 @@ _KEYS = (f"{PREFIX}:list", f"{PREFIX}:bytes", f"{PREFIX}:picture:")
 _DIGEST_BYTES = 16
 _PATIENCE = 2.0  # seconds that a token waits for a Redis that is gone
 _PAUSE = 0.2
-_ON_ITS_WAY = 0.05  # seconds in which a token of another server arrives, once its answer has left
+ON_ITS_WAY = 0.05  # seconds in which a token of another server arrives, once its answer has left
 
 # Keeps one picture, and drops the oldest ones until all have room. The members of the list are digest and size.
 _KEEP = """
@@ -88,13 +88,6 @@ def forget_app(url: str, app: str) -> None:
             redis.delete(key)
 
 
-def forget_all(url: str) -> None:
-    """The tokens and pictures of everybody."""
-    with closing(_connect(url)) as redis:
-        for key in redis.scan_iter(match=f"{PREFIX}:*", count=1000):
-            redis.delete(key)
-
-
 class SharedTokens(WrittenBehind):
     """What is put can be asked for at once, here and everywhere."""
 
@@ -110,12 +103,10 @@ class SharedTokens(WrittenBehind):
         super().close()
         self._redis.close()
 
-    async def get(self, app: str, token: str) -> tuple[bytes, bytes] | None:
-        found = await super().get(app, token)
-        if found is None:  # it may be of an answer that has just left another server
-            await asyncio.sleep(_ON_ITS_WAY)
-            found = await super().get(app, token)
-        return found
+    async def get_later(self, app: str, token: str, asked: float) -> tuple[bytes, bytes] | None:
+        """It may be of an answer that has just left another server."""
+        await asyncio.sleep(max(0.0, asked + ON_ITS_WAY - time.monotonic()))
+        return await self.get(app, token)
 
     def _find(self, app: str, token: str) -> tuple[bytes, bytes] | None:
         try:

@@ -50,6 +50,8 @@ class Tokens(Protocol):
 
     async def get(self, app: str, token: str) -> tuple[bytes, bytes] | None: ...
 
+    async def get_later(self, app: str, token: str, asked: float) -> tuple[bytes, bytes] | None: ...
+
 
 class TokenCache(WrittenBehind):
     gather = 0.05  # a transaction for every entry would cost more than the entries

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from face_server.errors import Busy, Stage
-from face_server.store.shared_tokens import PREFIX, SharedTokens, forget_app
+from face_server.store.shared_tokens import ON_ITS_WAY, PREFIX, SharedTokens, forget_app
 from tests.redis_server import RedisServer, running
 from tests.small_library import token, until
 
@@ -58,7 +58,17 @@ async def test_the_next_request_finds_it_on_another_server(redis: RedisServer) -
     with cache(redis) as one, cache(redis) as other:
         for number in range(200, 210):
             one.put(APP, picture(number), [(token(number), b"record")])
-            assert await other.get(APP, token(number)) == (picture(number), b"record")
+            asked = time.monotonic()
+            found = await other.get(APP, token(number)) or await other.get_later(APP, token(number), asked)
+            assert found == (picture(number), b"record")
+
+
+async def test_one_that_nobody_knows_is_waited_for_only_as_long_as_writing_takes(redis: RedisServer) -> None:
+    with cache(redis) as tokens:
+        begun = time.monotonic()
+        assert await tokens.get_later(APP, token(999), begun - 1) is None, "asked so long ago: all have written"
+        assert await tokens.get_later(APP, token(999), time.monotonic()) is None
+        assert time.monotonic() - begun >= ON_ITS_WAY
 
 
 async def test_a_picture_that_is_there_does_not_travel_again(redis: RedisServer) -> None:
