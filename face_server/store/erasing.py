@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from face_server.store.blobs import Blobs
@@ -113,7 +114,8 @@ class Erasing:
             seal = await self._store.seal(row.app_id)
             self.evidence.add_row(faces, row.id)
             self.evidence.tokens.add(row.token)
-            self.evidence.add(row.template, row.spot, *open_face(seal, row))
+            opened = open_face(seal, row)
+            self.evidence.add(row.template, row.spot, *opened, _wide(opened[0]))
             self.evidence.add_text(row.token, *_texts(json.loads(row.meta)))
             self.evidence.files.append(row.picture)
 
@@ -209,6 +211,12 @@ class Erasing:
         scanner = Scanner(self.evidence.pieces)
         files = sorted(path for path in self._folder.rglob("*") if path.is_file())
         return {path: (path.stat().st_size, len(scanner.in_file(path))) for path in files}
+
+
+def _wide(template: bytes) -> bytes:
+    """As it lies where numbers are in single precision: in Milvus."""
+    even = template[: len(template) // 2 * 2]
+    return np.frombuffer(even, np.float16).astype(np.float32).tobytes()
 
 
 def _texts(value: Any) -> Iterator[str]:
