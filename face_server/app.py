@@ -161,7 +161,7 @@ class Parts:
             return await self.lanes.submit(work, urgent=True)
 
         memory = self.settings.gallery_mb * MB or half_of_the_memory()
-        return Registry(self.store, scan, self.vision.info.dimensions, self._shelf(), memory)
+        return Registry(self.store.index_rows, scan, self.vision.info.dimensions, self._shelf(), memory)
 
     def _shelf(self) -> Shelf:
         info, settings = self.vision.info, self.settings

@@ -52,7 +52,7 @@ async def kept_in_order(
     async def clear() -> None:
         """A group that cannot be cleared now must not hold up those behind it."""
         failures: list[FaceError] = []
-        for app, group in await store.deleting_groups():
+        for app, group in await store.upkeep.deleting_groups():
             try:
                 await _clear(store, blobs, app, group)
             except FaceError as error:
@@ -83,7 +83,7 @@ async def kept_in_order(
         (registry.drop_gone, DROP_EVERY, DROP_EVERY),
         (trim, TRIM_EVERY, TRIM_EVERY),
         (registry.save, SAVE_EVERY, SAVE_EVERY),
-        (store.forget_changes, FORGET_EVERY, FORGET_EVERY),
+        (store.upkeep.forget_changes, FORGET_EVERY, FORGET_EVERY),
         (sweep, SWEEP_FIRST, SWEEP_EVERY),
         (expire, EXPIRE_FIRST, EXPIRE_EVERY),
         (forget_keys, FORGET_KEYS_EVERY, FORGET_KEYS_EVERY),
@@ -101,7 +101,7 @@ async def kept_in_order(
 async def _clear(store: Store, blobs: Blobs, app: str, group: int) -> None:
     done = False
     while not done:
-        done, pictures = await store.purge(app, group)
+        done, pictures = await store.upkeep.purge(app, group)
         await blobs.remove(pictures)
 
 
@@ -109,8 +109,8 @@ async def end_old_faces(store: Store, registry: Registry, blobs: Blobs, now: flo
     """As long as each app keeps them, and a line in the audit log for each app that had some."""
     for app, days in (await store.access.retentions()).items():
         before, ended = now - days * DAY, 0
-        while await store.expired(app, before):
-            count, removed = await store.expire(app, before)
+        while await store.upkeep.expired(app, before):
+            count, removed = await store.upkeep.expire(app, before)
             await registry.applied(removed.write)
             await blobs.remove(removed.pictures)
             ended += count

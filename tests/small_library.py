@@ -68,7 +68,7 @@ class Library:
 
 
 def registry(store: Store, folder: Path, embedding_id: str = MODEL) -> Registry:
-    return Registry(store, scan, DIMENSIONS, Snapshots(folder / "galleries", embedding_id, DIMENSIONS))
+    return Registry(store.index_rows, scan, DIMENSIONS, Snapshots(folder / "galleries", embedding_id, DIMENSIONS))
 
 
 @functools.cache

@@ -35,7 +35,7 @@ async def rescored(
     if not asked or not groups or not info.calibration:
         return []
     scorer = Scorer(info.calibration)
-    parts = [await _nearest(await store.gallery(group, read, info.embedding_id)) for group in groups]
+    parts = [await _nearest(await store.index_rows.gallery(group, read, info.embedding_id)) for group in groups]
     own, other = (np.concatenate([np.empty(0, np.float32), *some]) for some in zip(*parts, strict=True))
     rows: list[Cells] = []
     for name, found in asked.items():

@@ -109,7 +109,7 @@ class Tidying:
 
     async def _group(self, what: Mapping[str, str]) -> Group:
         home = await self._service.library.group(what["app"], what["group"])
-        return await self._store.gallery(home, read, self._service.info.embedding_id)
+        return await self._store.index_rows.gallery(home, read, self._service.info.embedding_id)
 
     async def _names(self, group: Group, rows: Iterable[int]) -> dict[int, str]:
         wanted = sorted(set(rows))

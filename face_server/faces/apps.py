@@ -100,7 +100,7 @@ class Apps:
     async def _clear(self, app: str, group_id: int) -> None:
         done = False
         while not done:
-            done, pictures = await self._store.purge(app, group_id)
+            done, pictures = await self._store.upkeep.purge(app, group_id)
             await self._blobs.remove(pictures)
         (self._data_dir / "galleries" / f"{group_id}.gallery").unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ from face_server.index.room import Room
 from face_server.index.scan import Scan
 from face_server.index.snapshots import WORTH_IT
 from face_server.store.database import Columns
-from face_server.store.reading import Reading
+from face_server.store.index_rows import IndexRows
 from face_server.store.rows import Change, GroupRef, Write
 
 __all__ = ["Registry", "Scan"]
@@ -46,8 +46,8 @@ class Registry:
     """Galleries load at their first search. After that every write reaches them through the feed of changes, until
     memory is short: then those go that were not searched for the longest time."""
 
-    def __init__(self, store: Reading, run: Run, dimensions: int, shelf: Shelf, memory: int = 0) -> None:
-        self._store = store
+    def __init__(self, rows: IndexRows, run: Run, dimensions: int, shelf: Shelf, memory: int = 0) -> None:
+        self._rows = rows
         self._run = run  # where scans happen: a lane
         self._dimensions = dimensions
         self._shelf = shelf
@@ -130,7 +130,7 @@ class Registry:
         for app in list(self._apps.values()):
             for gallery in list(app.galleries.values()):
                 await self._save(app, gallery)
-        await asyncio.to_thread(self._shelf.keep_only, await self._store.group_ids())
+        await asyncio.to_thread(self._shelf.keep_only, await self._rows.group_ids())
 
     async def _save(self, app: _App, gallery: Gallery) -> None:
         if app.galleries.get(gallery.group_id) is not gallery:
@@ -158,7 +158,7 @@ class Registry:
     async def drop_gone(self) -> None:
         """Galleries of groups that another process has deleted, and that nobody asks for any more."""
         loaded = {gallery.group_id: app for app in self._apps.values() for gallery in list(app.galleries.values())}
-        for group_id in loaded.keys() - await self._store.still_there(list(loaded)):
+        for group_id in loaded.keys() - await self._rows.still_there(list(loaded)):
             async with loaded[group_id].lock:
                 loaded[group_id].galleries.pop(group_id, None)
                 self._room.left(group_id)
@@ -181,7 +181,7 @@ class Registry:
     # Following the feed, with the app's lock held
 
     async def _catch_up(self, app_id: int, app: _App) -> None:
-        feed = await self._store.changes(app_id, app.seen, model=self._shelf.embedding_id)
+        feed = await self._rows.changes(app_id, app.seen, model=self._shelf.embedding_id)
         if feed is None:  # too far behind: start again from the rows
             for group_id in app.galleries:
                 self._room.left(group_id)
@@ -233,7 +233,7 @@ class Registry:
 
     async def _complete(self, gallery: Gallery, group: GroupRef) -> int | None:
         """Follow the feed from what was loaded to what the group is now, if it leads there; up to which write."""
-        feed = await self._store.changes(group.app_id, gallery.seq, group.id, self._shelf.embedding_id)
+        feed = await self._rows.changes(group.app_id, gallery.seq, group.id, self._shelf.embedding_id)
         if feed is None or any(change.kind == "drop" for change in feed.changes):
             return None
         if feed.changes:
@@ -261,7 +261,7 @@ class Registry:
             return self._shelf.make(group.id, seq, vectors, *ids)
 
         self._saved.pop(group.id, None)
-        return await self._store.gallery(group, build, self._shelf.embedding_id)
+        return await self._rows.gallery(group, build, self._shelf.embedding_id)
 
     # What makes large galleries quick happens beside everything else
 

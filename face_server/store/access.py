@@ -50,13 +50,13 @@ class AccessRows:
         self._database = database
 
     async def deployment_key(self) -> bytes:
-        query = sa.select(deployment.c.key)
-        return bytes(await self._database.read(lambda connection: connection.execute(query).scalar_one()))
+        ((key,),) = await self._database.rows(sa.select(deployment.c.key))
+        return bytes(key)
 
     async def version(self) -> int:
         """Another number after every change of apps and credentials."""
-        query = sa.select(deployment.c.access)
-        return int(await self._database.read(lambda connection: connection.execute(query).scalar_one()))
+        ((version,),) = await self._database.rows(sa.select(deployment.c.access))
+        return int(version)
 
     async def all(self) -> tuple[int, list[str], list[Credential]]:
         """Everything, as of one instant: version, names of the apps, credentials."""
@@ -76,7 +76,7 @@ class AccessRows:
         query = sa.select(
             apps.c.name, apps.c.created, owned.scalar_subquery().label("groups"), known.scalar_subquery().label("faces")
         )
-        rows = await self._database.read(lambda connection: connection.execute(query.order_by(apps.c.name)).all())
+        rows = await self._database.rows(query.order_by(apps.c.name))
         return [AppCount(row.name, row.created, row.groups, row.faces) for row in rows]
 
     async def create(self, app: str, key: str, digest: bytes) -> None:

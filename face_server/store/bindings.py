@@ -24,14 +24,14 @@ from face_server.errors import (
 )
 from face_server.store.database import Database
 from face_server.store.history import Told
-from face_server.store.pictures import PictureRow, WriteTo, end_faces, parts, picture_row
+from face_server.store.pictures import PictureRow, end_faces, parts, picture_row
+from face_server.store.removing import drop_group, remove_people, remove_user_without_face
 from face_server.store.rows import NewFace, Removed, Write
 from face_server.store.schema import ACTIVE, apps, faces, groups, jobs, pictures, users
+from face_server.store.sealed_rows import open_face
 from face_server.store.sealing import Seal, Sealer
 from face_server.store.work import OPEN_STATES
-from face_server.store.writing import Writing, open_face
-
-AT_ONCE = 1000  # faces of a deleted group that are cleared before the answer leaves
+from face_server.store.writing import WriteTo, Writing
 
 Refused = list[tuple[str, FaceError]]  # the groups in which something could not be done
 
@@ -102,14 +102,13 @@ class Bindings:
             ending = _ending(writing, group_id, parting)
             keys = end_faces(writing, ending, with_pictures=parting is Parting.ERASE)
             if parting is not Parting.EMPTY:
-                return [*keys, *writing.drop_group(group_id, AT_ONCE)]
+                return [*keys, *drop_group(writing, group_id)]
             for part in parts(_tokens(writing, faces.c.group_id == group_id)):
                 here = sa.and_(faces.c.group_id == group_id, faces.c.token.in_(part))
-                keys += writing.remove_people(here)
+                keys += remove_people(writing, here)
             return keys
 
-        write, keys = await self._write(app, work, told={"group": group})
-        return Removed(write, tuple(keys))
+        return Removed(*await self._write(app, work, told={"group": group}))
 
     # Binding
 
@@ -141,7 +140,7 @@ class Bindings:
             group_id = writing.group(group)
             if writing.run(_here(group_id, token)).first() is None:
                 raise FaceMissing(token)
-            keys.extend(writing.remove_people(sa.and_(faces.c.group_id == group_id, faces.c.token == token)))
+            keys.extend(remove_people(writing, sa.and_(faces.c.group_id == group_id, faces.c.token == token)))
 
         def work(writing: Writing) -> Refused:
             keys.clear()
@@ -153,7 +152,7 @@ class Bindings:
 
         told: Told = {}
         write, refused = await self._write(app, work, told=told)
-        return Removed(write, tuple(keys)), refused
+        return Removed(write, keys), refused
 
     # Looking
 
@@ -182,7 +181,7 @@ class Bindings:
     async def tokens(self, app: str, face_ids: Sequence[int]) -> dict[int, str]:
         query = sa.select(faces.c.id, faces.c.token).join(apps, apps.c.id == faces.c.app_id)
         query = query.where(apps.c.name == app, faces.c.id.in_(face_ids))
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        rows = await self._database.rows(query)
         return {row.id: row.token for row in rows}
 
     async def page(self, app: str, group_id: int, start: int, length: int) -> tuple[int, list[Bound]]:
@@ -248,7 +247,7 @@ def _add(writing: Writing, group_id: int, face: _Source) -> None:
     try:
         writing.add_face(group_id, user_id, face.new, face.model)
     except TooManyFaces:
-        writing.drop_user_without_face(user_id)
+        remove_user_without_face(writing, user_id)
         raise
 
 

@@ -23,6 +23,9 @@ Heard = Callable[[int, int], None]  # the app with this id has come to this writ
 
 class Database(Protocol):
     @property
+    def kind(self) -> str: ...
+
+    @property
     def reachable(self) -> bool:
         """Could a request be answered now?"""
 
@@ -30,6 +33,9 @@ class Database(Protocol):
         """Ready for requests, with the newest schema."""
 
     async def close(self) -> None: ...
+
+    async def size(self) -> int:
+        """Bytes of all of it."""
 
     async def write(self, work: Work[T], app: str = "") -> T:
         """One unit of change, durable when this returns; any exception leaves nothing of it behind. The writes to

@@ -19,8 +19,9 @@ from face_server.store.history import CLIENT, columns, told_in
 from face_server.store.pictures import parts
 from face_server.store.scanning import Scanner, in_table, piece_of, pieces_of_text
 from face_server.store.schema import apps, audit, faces, groups, job_rows, jobs, metadata, pictures, users
+from face_server.store.sealed_rows import open_face
 from face_server.store.store import Store
-from face_server.store.writing import Writing, open_face
+from face_server.store.writing import Writing
 
 ERASED = "(erased)"
 _LINES = 1000  # of the audit log at once
@@ -131,7 +132,7 @@ class Erasing:
         elif target.group:
             await self._store.delete_group(target.app, target.group)
             for group_id in self.evidence.groups:
-                while not (await self._store.purge(target.app, group_id))[0]:
+                while not (await self._store.upkeep.purge(target.app, group_id))[0]:
                     pass
         await self.erase_pictures()
         await self._database.write(self._forget_work)

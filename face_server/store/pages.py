@@ -43,14 +43,11 @@ class Pages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        return await self._database.read(lambda connection: connection.execute(query).all())
-
     async def apps(self, after: str, length: int) -> list[tuple[str, int]]:
         """Names with the number of groups."""
         owned = sa.select(sa.func.count()).where(groups.c.app_id == apps.c.id, groups.c.state == ACTIVE)
         query = sa.select(apps.c.name, owned.scalar_subquery().label("owned")).where(apps.c.name > after)
-        return [(row.name, row.owned) for row in await self._all(query.order_by(apps.c.name).limit(length))]
+        return [(row.name, row.owned) for row in await self._database.rows(query.order_by(apps.c.name).limit(length))]
 
     async def groups(self, app: str, prefix: str, after: str, length: int) -> list[GroupPage]:
         people = sa.select(sa.func.count()).where(users.c.group_id == groups.c.id).scalar_subquery()
@@ -62,7 +59,7 @@ class Pages:
             .order_by(groups.c.name)
             .limit(length)
         )
-        rows = await self._all(query)
+        rows = await self._database.rows(query)
         return [GroupPage(row.name, row.people, row.owned, row.created, row.updated) for row in rows]
 
     async def group_names(self, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
@@ -70,22 +67,22 @@ class Pages:
         query = sa.select(groups.c.id, groups.c.name, apps.c.name.label("app")).join(apps, apps.c.id == groups.c.app_id)
         found: dict[int, tuple[str, str]] = {}
         for start in range(0, len(ids), _AT_ONCE):
-            rows = await self._all(query.where(groups.c.id.in_(ids[start : start + _AT_ONCE])))
+            rows = await self._database.rows(query.where(groups.c.id.in_(ids[start : start + _AT_ONCE])))
             found |= {row.id: (row.app, row.name) for row in rows}
         return found
 
     async def users(self, group: GroupRef, after: int, length: int) -> list[UserPage]:
         """In order of registration."""
         query = _people(group).where(users.c.id > after).order_by(users.c.id).limit(length)
-        return [_user(row) for row in await self._all(query)]
+        return [_user(row) for row in await self._database.rows(query)]
 
     async def users_named(self, group: GroupRef, prefix: str, after: str, length: int) -> list[UserPage]:
         """Those whose name begins so, in order of the names."""
         query = _people(group).where(*_named(users.c.name, prefix, after)).order_by(users.c.name).limit(length)
-        return [_user(row) for row in await self._all(query)]
+        return [_user(row) for row in await self._database.rows(query)]
 
     async def user(self, group: GroupRef, name: str) -> UserPage:
-        rows = await self._all(_people(group).where(users.c.name == name))
+        rows = await self._database.rows(_people(group).where(users.c.name == name))
         if not rows:
             raise UserMissing(name)
         return _user(rows[0])

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
 from face_server.errors import FaceExists, FaceMissing, GroupDeleting, GroupMissing, PictureMissing, TooManyGroups
 from face_server.store.database import Database
 from face_server.store.history import Told
+from face_server.store.removing import remove_people, unused
 from face_server.store.rows import Removed, Write
 from face_server.store.schema import albums, apps, faces, pictures
-from face_server.store.sealing import Seal, Sealer, picture_place
-from face_server.store.writing import Writing
+from face_server.store.sealed_rows import open_picture, seal_picture
+from face_server.store.sealing import Seal, Sealer
+from face_server.store.writing import WriteTo, Writing
 
 PART = 500  # rows of one statement
 
 _BEGUN = sa.select(albums.c.app_id).join(apps, apps.c.id == albums.c.app_id).where(apps.c.name == sa.bindparam("app"))
-
-T = TypeVar("T")
-
-
-class WriteTo(Protocol):
-    """One transaction of an app."""
-
-    def __call__(
-        self, app: str, work: Callable[[Writing], T], create: bool = False, told: Told | None = None
-    ) -> Awaitable[tuple[Write, T]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +93,7 @@ class Pictures:
 
         def work(writing: Writing) -> tuple[int, list[str]]:
             writing.refuse_foreign(new.original, new.cut)
-            for column, data in (("spot", new.spot), ("template", new.template)):
-                values[column] = writing.seal.seal(data, picture_place(new.name, column))
+            values.update(seal_picture(writing.seal, new.name, new.template, new.spot))
             same = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.name == new.name)
             old = writing.run(sa.select(pictures.c.id, pictures.c.token, pictures.c.original).where(same)).first()
             if old is None:
@@ -114,11 +105,11 @@ class Pictures:
                 raise FaceExists(old.id)
             writing.run(sa.update(pictures).where(same).values(**values))
             told["picture"] = str(old.id)
-            return old.id, writing.unused([old.original])
+            return old.id, unused(writing, [old.original])
 
         told: Told = {}
         write, (number, gone) = await self._write(app, work, create=True, told=told)
-        return number, Removed(write, tuple(gone))
+        return number, Removed(write, gone)
 
     async def named(self, app: str, name: str) -> PictureRow | None:
         rows = await self._rows(_of(app).where(pictures.c.name == name))
@@ -126,7 +117,9 @@ class Pictures:
 
     async def page(self, app: str, start: int, length: int) -> tuple[int, list[PictureRow]]:
         """How many there are, and some of them in the order of their numbers."""
-        (total,) = await self._all(sa.select(sa.func.count().label("number")).select_from(_of(app).subquery()))
+        (total,) = await self._database.rows(
+            sa.select(sa.func.count().label("number")).select_from(_of(app).subquery())
+        )
         rows = await self._rows(_of(app).order_by(pictures.c.id).offset(start).limit(length))
         return total.number, rows
 
@@ -143,7 +136,7 @@ class Pictures:
             raise FaceMissing(token)
 
         told: Told = {}
-        return await self._removed(app, work, told)
+        return Removed(*await self._write(app, work, told=told))
 
     async def remove(self, app: str, name: str) -> Removed:
         """The picture with its face."""
@@ -156,10 +149,10 @@ class Pictures:
             told["picture"] = str(row.id)
             ended = end_faces(writing, [row.token]) if row.token else []
             writing.run(sa.delete(pictures).where(same))
-            return [*ended, *writing.unused([row.original])]
+            return [*ended, *unused(writing, [row.original])]
 
         told: Told = {}
-        return await self._removed(app, work, told)
+        return Removed(*await self._write(app, work, told=told))
 
     async def clear_part(self, app: str) -> tuple[bool, Removed]:
         """Some of all pictures and faces of an app. False when nothing is left."""
@@ -171,16 +164,12 @@ class Pictures:
             writing.run(sa.delete(pictures).where(pictures.c.id.in_([row.id for row in some])))
             owned = sa.select(faces.c.id).where(faces.c.app_id == writing.app_id).limit(PART)
             ids = list(writing.run(owned).scalars())
-            gone = writing.remove_people(faces.c.id.in_(ids))
+            gone = remove_people(writing, faces.c.id.in_(ids))
             keys = [key for row in some for key in (row.original, row.cut)]
-            return bool(some or ids), [*gone, *writing.unused(keys)]
+            return bool(some or ids), [*gone, *unused(writing, keys)]
 
         write, (more, keys) = await self._write(app, work)
-        return more, Removed(write, tuple(keys))
-
-    async def _removed(self, app: str, work: Callable[[Writing], list[str]], told: Told) -> Removed:
-        write, keys = await self._write(app, work, told=told)
-        return Removed(write, tuple(keys))
+        return more, Removed(write, keys)
 
     async def _rows(self, query: sa.Select[Any]) -> list[PictureRow]:
         def work(connection: sa.Connection) -> list[PictureRow]:
@@ -189,21 +178,18 @@ class Pictures:
 
         return await self._database.read(work)
 
-    async def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        return await self._database.read(lambda connection: connection.execute(query).all())
-
 
 def end_faces(writing: Writing, tokens: Sequence[str], with_pictures: bool = False) -> list[str]:
     """Faces wherever they are bound, and of their pictures what belongs to the face, or all. The keys of files that
     nothing points to any more."""
     keys: list[str] = []
     for part in parts(tokens):
-        gone = writing.remove_people(sa.and_(faces.c.app_id == writing.app_id, faces.c.token.in_(part)))
+        gone = remove_people(writing, sa.and_(faces.c.app_id == writing.app_id, faces.c.token.in_(part)))
         mine = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.token.in_(part))
         rows = writing.run(sa.select(pictures.c.original, pictures.c.cut).where(mine)).all()
         if with_pictures:
             writing.run(sa.delete(pictures).where(mine))
-            keys += writing.unused(row.original for row in rows)
+            keys += unused(writing, (row.original for row in rows))
         else:
             writing.run(sa.update(pictures).where(mine).values(token="", person="", cut="", spot=b"", template=b""))
         keys += [*gone, *(row.cut for row in rows if row.cut)]
@@ -215,6 +201,7 @@ def parts(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def picture_row(row: sa.Row[Any], seal: Seal) -> PictureRow:
+    template, spot = open_picture(seal, row)
     return PictureRow(
         row.id,
         row.name,
@@ -223,8 +210,8 @@ def picture_row(row: sa.Row[Any], seal: Seal) -> PictureRow:
         row.token,
         row.person,
         row.info,
-        seal.open(bytes(row.spot), picture_place(row.name, "spot")),
-        seal.open(bytes(row.template), picture_place(row.name, "template")),
+        spot,
+        template,
         row.embedding_id,
         json.loads(row.meta),
     )

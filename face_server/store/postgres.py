@@ -69,6 +69,8 @@ class _Write:
 
 
 class PostgresDatabase:
+    kind = "postgres"
+
     def __init__(self, url: str, connections: int, heard: Heard, present: bool = False) -> None:
         self._pulse = Pulse(url, heard, present)
         self._engine = create_async_engine(
@@ -110,6 +112,10 @@ class PostgresDatabase:
                 pass  # a few rows stay
         await self._engine.dispose()
         await self._pulse.stop()
+
+    async def size(self) -> int:
+        ((found,),) = await self.rows(sa.select(sa.func.pg_database_size(sa.func.current_database())))
+        return int(found)
 
     def announce(self, app_id: int, seq: int) -> None:
         self._pulse.announce(app_id, seq)

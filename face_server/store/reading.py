@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from face_server.errors import GroupDeleting, GroupMissing, UserMissing
-from face_server.store.database import Columns, Database
-from face_server.store.rows import Change, FaceRow, Feed, GroupCount, GroupRef, UserRow
-from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
-from face_server.store.sealing import Seal, Sealer, face_place
-from face_server.store.writing import open_face
+from face_server.store.database import Database
+from face_server.store.rows import FaceRow, GroupCount, GroupRef, UserRow
+from face_server.store.schema import ACTIVE, DELETING, apps, faces, groups, pictures, users
+from face_server.store.sealed_rows import open_face
+from face_server.store.sealing import Seal, Sealer
 
 MOST_ROWS = 2**31 - 1  # in a page, and before it
-
-PART = 1000  # values of one statement
-
-T = TypeVar("T")
-# From the app's last write, the number of faces, and these in parts of three columns: ids, user ids, templates.
-Build = Callable[[int, int, Columns], T]
 
 _FACE = (
     sa.select(faces, groups.c.name.label("group_name"), users.c.name.label("user_name"))
@@ -193,74 +187,9 @@ class Reading:
         query = sa.union(*(sa.select(column) for column in columns))
         return await self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
-    # For the index
-
-    async def group_ids(self) -> set[int]:
-        return {row.id for row in await self._all(sa.select(groups.c.id).where(groups.c.state == ACTIVE))}
-
-    async def still_there(self, ids: Sequence[int]) -> set[int]:
-        """Which of these groups have not been deleted."""
-        found: set[int] = set()
-        for start in range(0, len(ids), PART):
-            query = sa.select(groups.c.id).where(groups.c.state == ACTIVE, groups.c.id.in_(ids[start : start + PART]))
-            found.update(row.id for row in await self._all(query))
-        return found
-
-    async def gallery(self, group: GroupRef, build: Build[T], model: str | None = None) -> T:
-        """All faces of a group as of one instant, in parts, so that they are never in memory as rows. `model`: only
-        those whose templates it has made."""
-        here = sa.and_(faces.c.group_id == group.id, *_only_of(model))
-        seq = sa.select(apps.c.seq).join(groups, groups.c.app_id == apps.c.id)
-        seq = seq.where(groups.c.id == group.id, groups.c.state == ACTIVE)
-        count = sa.select(sa.func.count()).select_from(faces).where(here)
-        rows = sa.select(faces.c.id, faces.c.user_id, faces.c.template).where(here)
-        if self.sealer.active:
-            rows = rows.add_columns(faces.c.token)
-            self.sealer.homes[group.id] = group.app_id
-            build = _opening(build, group.id, await self.seal(group.app_id))
-
-        def first(connection: sa.Connection) -> tuple[int, int]:
-            now = connection.execute(seq).scalar()
-            if now is None:
-                raise GroupMissing(group.name)
-            return now, connection.execute(count).scalar_one()
-
-        return await self._database.columns(first, rows.order_by(faces.c.id), lambda begun, parts: build(*begun, parts))
-
-    async def changes(
-        self, app_id: int, after: int, group_id: int | None = None, model: str | None = None
-    ) -> Feed | None:
-        """The feed of an app or one of its groups after a number. None when it does not reach back so far. `model`:
-        faces whose templates another one has made are as good as removed."""
-        app = sa.select(apps.c.seq, apps.c.forgotten).where(apps.c.id == app_id)
-        query = (
-            sa.select(changes, faces.c.user_id, faces.c.template, faces.c.token)
-            .outerjoin(faces, sa.and_(faces.c.id == changes.c.face_id, changes.c.kind == "add", *_only_of(model)))
-            .where(changes.c.app_id == app_id, changes.c.seq > after)
-            .order_by(changes.c.seq, changes.c.part)
-        )
-        here = sa.and_(faces.c.group_id == group_id, *_only_of(model))
-        count = sa.select(sa.func.count()).select_from(faces).where(here)
-        if group_id is not None:
-            query = query.where(changes.c.group_id == group_id)
-
-        def work(connection: sa.Connection) -> Feed | None:
-            now = connection.execute(app).first()
-            if now is None or not now.forgotten <= after <= now.seq:
-                return None
-            seal = self.sealer.learn(connection, app_id)
-            found = (_change(row, seal) for row in connection.execute(query))
-            return Feed(now.seq, tuple(found), None if group_id is None else connection.execute(count).scalar_one())
-
-        return await self._database.read(work)
-
 
 def _but_of(embedding_id: str | None) -> list[sa.ColumnElement[bool]]:
     return [] if embedding_id is None else [faces.c.embedding_id != embedding_id]
-
-
-def _only_of(embedding_id: str | None) -> list[sa.ColumnElement[bool]]:
-    return [] if embedding_id is None else [faces.c.embedding_id == embedding_id]
 
 
 def _page(query: sa.Select[Any], start: int, length: int | None) -> sa.Select[Any]:
@@ -279,29 +208,6 @@ def _user(row: sa.Row[Any]) -> UserRow:
 
 def _meta(row: sa.Row[Any]) -> dict[str, Any]:
     return {} if row.meta == "{}" else json.loads(row.meta)
-
-
-def _change(row: sa.Row[Any], seal: Seal) -> Change:
-    template = row.template
-    if template is not None:
-        template = seal.open(bytes(template), face_place(row.group_id, row.user_id, row.token, "template"))
-    return Change(row.seq, row.kind, row.group_id, row.face_id, row.user_id or 0, template)
-
-
-def _opening(build: Build[T], group_id: int, seal: Seal) -> Build[T]:
-    """The same from rows that are sealed, and have their token as well."""
-
-    def opened(parts: Columns) -> Columns:
-        for ids, users_, templates, tokens in parts:
-            texts = (token if isinstance(token, str) else token.decode() for token in tokens)
-            rows = zip(templates, users_, texts, strict=True)
-            yield (
-                ids,
-                users_,
-                [seal.open(data, face_place(group_id, user, token, "template")) for data, user, token in rows],
-            )
-
-    return lambda seq, count, parts: build(seq, count, opened(parts))
 
 
 def _face(row: sa.Row[Any], seal: Seal) -> FaceRow:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from face_server.errors import OtherModel
-from face_server.store.pictures import WriteTo
 from face_server.store.rows import Change, FaceRow, Write
 from face_server.store.schema import ACTIVE, faces, groups
-from face_server.store.sealing import face_place
-from face_server.store.writing import Writing
+from face_server.store.sealed_rows import seal_face
+from face_server.store.writing import WriteTo, Writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,7 @@ def _renew(writing: Writing, new: Renewed) -> bool:
     row = writing.run(query).first()
     if row is None:
         return False
-    sealed = {
-        name: writing.seal.seal(data, face_place(row.group_id, row.user_id, row.token, name))
-        for name, data in (("template", new.template), ("spot", new.spot))
-    }
+    sealed = seal_face(writing.seal, row.group_id, row.user_id, row.token, new.template, new.spot)
     writing.run(sa.update(faces).where(faces.c.id == old.id).values(embedding_id=writing.model, **sealed))
     writing.note([Change(writing.seq, "add", row.group_id, old.id, row.user_id, new.template)])
     return True

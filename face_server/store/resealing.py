@@ -15,7 +15,8 @@ from face_server.store.blobs import Blobs
 from face_server.store.database import Database
 from face_server.store.keyring import mark, proof_of
 from face_server.store.schema import app_keys, apps, faces, pictures
-from face_server.store.sealing import PLAIN, KeyMissing, Seal, Sealer, app_of, face_place, number_of, picture_place
+from face_server.store.sealed_rows import COLUMNS, face_place, picture_place
+from face_server.store.sealing import PLAIN, KeyMissing, Seal, Sealer, app_of, number_of
 
 PART = 500  # rows in one transaction
 
@@ -136,7 +137,7 @@ def _rows(connection: sa.Connection, table: sa.Table, app_id: int, after: int, s
 
 
 def _resealed(row: Any, table: sa.Table, seal: Seal) -> Iterator[tuple[str, bytes]]:
-    for column in ("template", "spot"):
+    for column in COLUMNS:
         data = bytes(row._mapping[column])
         number = number_of(data)
         if not data or number == seal.newest:

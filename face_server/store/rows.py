@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -120,4 +121,4 @@ class Enrolled:
 @dataclass(frozen=True, slots=True)
 class Removed:
     write: Write
-    pictures: tuple[str, ...] = ()  # keys that no row points to any more
+    pictures: Sequence[str] = ()  # keys that no row points to any more

@@ -265,17 +265,6 @@ def _name(app_id: int, number: int) -> str:
     return f"key {number} of app {app_id}"
 
 
-# The places
-
-
-def face_place(group_id: int, user_id: int, token: str, column: str) -> str:
-    return f"face {token} of user {user_id} in group {group_id}, {column}"
-
-
-def picture_place(name: str, column: str) -> str:
-    return f"picture {name}, {column}"
-
-
 def key_in(key: str, app_id: int) -> str:
     """The key of a picture that is sealed for an app."""
     return f"{key}-{app_id}"

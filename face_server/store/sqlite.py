@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class _Write:
 class SqliteDatabase:
     """A file on a disk of this machine."""
 
+    kind = "sqlite"
     reachable = True
 
     def __init__(self, path: Path) -> None:
@@ -61,6 +63,9 @@ class SqliteDatabase:
         self._reader.dispose()
         self._writer.dispose()
         self._recall.close()
+
+    async def size(self) -> int:
+        return await asyncio.to_thread(_size, self._path)
 
     def announce(self, app_id: int, seq: int) -> None:
         """Another process reads it in the file with its next search."""
@@ -139,6 +144,15 @@ class SqliteDatabase:
             else:
                 write.done.set_exception(error)
         return True
+
+
+def _size(file: Path) -> int:
+    """With what SQLite keeps beside it while it is open."""
+    size = 0
+    for part in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            size += file.with_name(file.name + part).stat().st_size
+    return size
 
 
 def open_engine(path: Path, connections: int, begin: str) -> sa.Engine:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,22 +19,20 @@ from face_server.store.bindings import Bindings
 from face_server.store.choice import database_at
 from face_server.store.database import Heard
 from face_server.store.history import NEW_LINE, Asker, Audit, Told
+from face_server.store.index_rows import IndexRows
 from face_server.store.keyring import Keyring
 from face_server.store.limits import LimitRows
 from face_server.store.pages import Pages
-from face_server.store.pictures import Pictures, end_faces
+from face_server.store.pictures import Pictures
 from face_server.store.reading import Reading
+from face_server.store.removing import drop_group, remove_faces, remove_user_without_face, unused
 from face_server.store.renewing import Renewing
 from face_server.store.rows import Enrolled, Mode, NewFace, Quota, Removed, Write
-from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
+from face_server.store.schema import ACTIVE, apps, faces, groups, users
 from face_server.store.sealing import Seal, Sealer
+from face_server.store.upkeep import Upkeep
 from face_server.store.work import JobRows, Operators
 from face_server.store.writing import NO_QUOTA, Writing
-
-AT_ONCE = 1000  # faces of a deleted group that are cleared before the answer leaves
-CHUNK = 500  # and per transaction afterwards, so that other writers get their turn
-
-KEPT_CHANGES = 100_000  # of each app
 
 CONNECTIONS = 10
 
@@ -66,7 +62,8 @@ class Store(Reading):
         self.pages = Pages(self._database)
         self.pictures = Pictures(self._database, self._write, self.sealer)
         self.bindings = Bindings(self._database, self._write, self.sealer)
-        self.renewing = Renewing(self._write)
+        self.renewing, self.upkeep = Renewing(self._write), Upkeep(self._database, self._write)
+        self.index_rows = IndexRows(self._database, self.sealer)
         self.operators, self.audit = Operators(self._database), Audit(self._database)
         self.jobs = JobRows(self._database)
         self._quota = quota
@@ -92,15 +89,11 @@ class Store(Reading):
 
     @property
     def kind(self) -> str:
-        return "sqlite" if isinstance(self.place, Path) else "postgres"
+        return self._database.kind
 
     async def size(self) -> int:
         """Bytes of the whole database."""
-        if isinstance(self.place, Path):
-            return await asyncio.to_thread(_size, self.place)
-        query = sa.select(sa.func.pg_database_size(sa.func.current_database()))
-        ((found,),) = await self._database.rows(query)
-        return int(found)
+        return await self._database.size()
 
     def follow(self, heard: Heard) -> None:
         """Be told, if possible, when another server has written."""
@@ -167,47 +160,12 @@ class Store(Reading):
         return write
 
     async def delete_group(self, app: str, group: str) -> Removed:
-        """At once for callers. A large group's rows are cleared by `purge` afterwards."""
+        """At once for callers. A large group's rows are cleared by `upkeep` afterwards."""
 
         def work(writing: Writing) -> list[str]:
-            return writing.drop_group(writing.group(group), AT_ONCE)
+            return drop_group(writing, writing.group(group))
 
-        write, pictures = await self._write(app, work, told={"group": group})
-        return Removed(write, tuple(pictures))
-
-    async def deleting_groups(self) -> list[tuple[str, int]]:
-        """App and id of every group whose rows are still to be cleared."""
-        query = sa.select(apps.c.name, groups.c.id).join(apps, apps.c.id == groups.c.app_id)
-        return [(row.name, row.id) for row in await self._all(query.where(groups.c.state == DELETING))]
-
-    async def purge(self, app: str, group_id: int) -> tuple[bool, list[str]]:
-        """Clear one part of a deleted group. True when nothing of it is left; and the pictures to remove."""
-        _, result = await self._write(app, lambda writing: writing.clear_part(group_id, CHUNK))
-        return result
-
-    async def expire(self, app: str, before: float) -> tuple[int, Removed]:
-        """End some of the faces that were registered before a time. How many; none: nothing so old is left."""
-
-        def work(writing: Writing) -> tuple[int, list[str]]:
-            old = sa.and_(pictures.c.app_id == writing.app_id, pictures.c.created < before)
-            rows = writing.run(sa.select(pictures).where(old).limit(CHUNK)).all()
-            keys = end_faces(writing, [row.token for row in rows if row.token])
-            writing.run(sa.delete(pictures).where(pictures.c.id.in_([row.id for row in rows])))
-            keys += writing.unused(row.original for row in rows)
-            some = sa.select(faces.c.id).where(faces.c.app_id == writing.app_id, faces.c.created < before).limit(CHUNK)
-            ids = list(writing.run(some).scalars())
-            return len(rows) + len(ids), keys + writing.remove_people(faces.c.id.in_(ids))
-
-        write, (count, keys) = await self._write(app, work)
-        return count, Removed(write, tuple(keys))
-
-    async def expired(self, app: str, before: float) -> bool:
-        """Is there a face that was registered before a time?"""
-        for table in (faces, pictures):
-            query = sa.select(table.c.id).join(apps, apps.c.id == table.c.app_id).where(apps.c.name == app)
-            if await self._all(query.where(table.c.created < before).limit(1)):
-                return True
-        return False
+        return Removed(*await self._write(app, work, told={"group": group}))
 
     # Faces
 
@@ -231,7 +189,7 @@ class Store(Reading):
         def work(writing: Writing) -> tuple[int, int, list[str]]:
             group_id, user_id = _home(writing, group, user, info, mode, group_meta)
             writing.pin_model(embedding_id)
-            dropped = [] if mode is Mode.APPEND else writing.remove_faces(faces.c.user_id == user_id) or []
+            dropped = [] if mode is Mode.APPEND else remove_faces(writing, faces.c.user_id == user_id) or []
             own = face
             if shared:
                 writing.refuse_same_spot(user_id, face)
@@ -282,10 +240,9 @@ class Store(Reading):
                 return []
             writing.pin_model(embedding_id)
             own = replace(face, token=writing.free_token(group_id, face.token, face_id))
-            return writing.replace_face(group_id, user_id, face_id, own)
+            return unused(writing, [writing.replace_face(group_id, user_id, face_id, own)])
 
-        write, pictures = await self._write(app, work, told={"group": group, "face_id": str(face_id)})
-        return Removed(write, tuple(pictures))
+        return Removed(*await self._write(app, work, told={"group": group, "face_id": str(face_id)}))
 
     async def set_face_meta(self, app: str, face_id: int, meta: Mapping[str, Any]) -> Write:
         def work(writing: Writing) -> None:
@@ -300,27 +257,25 @@ class Store(Reading):
 
         def work(writing: Writing) -> list[str]:
             user_id = writing.user(writing.group(group), user)
-            pictures = writing.remove_faces(sa.and_(faces.c.user_id == user_id, faces.c.token == token))
-            if pictures is None:
+            keys = remove_faces(writing, sa.and_(faces.c.user_id == user_id, faces.c.token == token))
+            if keys is None:
                 raise FaceMissing(token)
-            writing.drop_user_without_face(user_id)
-            return pictures
+            remove_user_without_face(writing, user_id)
+            return keys
 
-        write, pictures = await self._write(app, work, told={"group": group, "user": user})
-        return Removed(write, tuple(pictures))
+        return Removed(*await self._write(app, work, told={"group": group, "user": user}))
 
     async def delete_face_by_id(self, app: str, face_id: int, group: str | None = None) -> Removed:
         """Wherever it is, or only from this group. The last face takes its user with it."""
 
         def work(writing: Writing) -> list[str]:
             user_id = writing.owner(face_id, None if group is None else writing.group(group))
-            pictures = writing.remove_faces(faces.c.id == face_id)
-            writing.drop_user_without_face(user_id)
-            return pictures or []
+            keys = remove_faces(writing, faces.c.id == face_id)
+            remove_user_without_face(writing, user_id)
+            return keys or []
 
         told = {"face_id": str(face_id)} | ({"group": group} if group is not None else {})
-        write, pictures = await self._write(app, work, told=told)
-        return Removed(write, tuple(pictures))
+        return Removed(*await self._write(app, work, told=told))
 
     # Users
 
@@ -336,16 +291,15 @@ class Store(Reading):
             if not rows:
                 raise UserMissing(user)
             ids = [row.id for row in rows]
-            pictures = writing.remove_faces(faces.c.user_id.in_(ids))
+            keys = remove_faces(writing, faces.c.user_id.in_(ids))
             writing.run(sa.delete(users).where(users.c.id.in_(ids)))
             for row in rows:
                 writing.group(row.name)
             told["group"] = ",".join(row.name for row in rows)
-            return pictures or []
+            return keys or []
 
         told = {"user": user}
-        write, pictures = await self._write(app, work, told=told)
-        return Removed(write, tuple(pictures))
+        return Removed(*await self._write(app, work, told=told))
 
     async def copy_user(self, app: str, user: str, source: str, target: str) -> Write:
         """The user with its info and faces; the tokens stay the same."""
@@ -364,19 +318,6 @@ class Store(Reading):
         write, _ = await self._write(app, work, told={"user": user, "source": source, "target": target})
         return write
 
-    # The feed
-
-    async def forget_changes(self, keep: int = KEPT_CHANGES) -> None:
-        """Drop the old part of every app's feed: who is further behind than this starts again from the rows."""
-        newest = sa.update(apps).where(apps.c.seq - apps.c.forgotten > keep).values(forgotten=apps.c.seq - keep)
-        limit = sa.select(apps.c.forgotten).where(apps.c.id == changes.c.app_id).scalar_subquery()
-
-        def work(connection: sa.Connection) -> None:
-            connection.execute(newest)
-            connection.execute(sa.delete(changes).where(changes.c.seq <= limit))
-
-        await self._database.write(work)
-
 
 def _home(
     writing: Writing, group: str, user: str, info: str | None, mode: Mode, group_meta: Mapping[str, Any] | None
@@ -394,12 +335,3 @@ def _home(
         if mode is Mode.UPDATE:
             raise
         return group_id, writing.new_user(group_id, user, info or "")
-
-
-def _size(file: Path) -> int:
-    """With what SQLite keeps beside it while it is open."""
-    size = 0
-    for part in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            size += file.with_name(file.name + part).stat().st_size
-    return size

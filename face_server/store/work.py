@@ -56,12 +56,12 @@ class Operators:
 
     async def get(self, name: str) -> Operator | None:
         query = sa.select(operators).where(operators.c.name == name)
-        row = await self._database.read(lambda connection: connection.execute(query).first())
-        return Operator(row.name, row.role, bytes(row.password), bytes(row.session_key)) if row else None
+        rows = await self._database.rows(query)
+        return next((Operator(row.name, row.role, bytes(row.password), bytes(row.session_key)) for row in rows), None)
 
     async def any(self) -> bool:
         query = sa.select(operators.c.name).limit(1)
-        return await self._database.read(lambda connection: connection.execute(query).first()) is not None
+        return bool(await self._database.rows(query))
 
     async def put(self, operator: Operator) -> None:
         values = {
@@ -88,7 +88,7 @@ class Operators:
 
     async def ended(self, session: str) -> bool:
         query = sa.select(ended_sessions.c.session).where(ended_sessions.c.session == session)
-        return await self._database.read(lambda connection: connection.execute(query).first()) is not None
+        return bool(await self._database.rows(query))
 
 
 class JobRows:
@@ -163,7 +163,7 @@ class JobRows:
         """Number and cells of the rows after that number."""
         query = sa.select(job_rows.c.number, job_rows.c.cells).where(job_rows.c.job_id == job_id)
         query = query.where(job_rows.c.number > after).order_by(job_rows.c.number).limit(length)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        rows = await self._database.rows(query)
         return [(row.number, json.loads(row.cells)) for row in rows]
 
     async def forget(self, before: float) -> int:
@@ -179,7 +179,7 @@ class JobRows:
         return await self._database.write(work) if await self._database.rows(old.limit(1)) else 0
 
     async def _jobs(self, query: sa.Select[Any]) -> list[JobRow]:
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        rows = await self._database.rows(query)
         return [
             JobRow(
                 r.id,

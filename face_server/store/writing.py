@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -28,9 +28,11 @@ from face_server.errors import (
     UserExists,
     UserMissing,
 )
+from face_server.store.history import Told
 from face_server.store.rows import Change, NewFace, Quota, Write
-from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, pictures, users
-from face_server.store.sealing import PLAIN, Seal, Sealer, app_of, face_place
+from face_server.store.schema import ACTIVE, DELETING, apps, changes, faces, groups, users
+from face_server.store.sealed_rows import open_face, seal_face
+from face_server.store.sealing import PLAIN, Seal, Sealer, app_of
 
 _NEXT_NUMBER = (
     sa.update(apps)
@@ -56,7 +58,6 @@ _NEW_USER = sa.insert(users).returning(users.c.id)
 _NEW_FACE = sa.insert(faces).returning(faces.c.id)
 _FACES_OF = sa.select(faces).where(faces.c.user_id == bindparam("user"))
 _SAME_FACE = sa.select(faces.c.id).where(faces.c.group_id == bindparam("group"), faces.c.token == bindparam("token"))
-_ANY_FACE = sa.select(faces.c.id).where(faces.c.user_id == bindparam("user")).limit(1)
 _COUNT_FACES = sa.select(sa.func.count()).select_from(faces).where(faces.c.user_id == bindparam("user"))
 _COUNT_IN_GROUP = sa.select(sa.func.count()).select_from(faces).where(faces.c.group_id == bindparam("group"))
 _COUNT_IN_APP = sa.select(sa.func.count()).select_from(faces).where(faces.c.app_id == bindparam("app"))
@@ -67,6 +68,8 @@ _NEW_CHANGE = sa.insert(changes)
 
 NO_QUOTA = Quota()
 OPEN = Sealer()
+
+T = TypeVar("T")
 
 
 class Writing:
@@ -166,32 +169,6 @@ class Writing:
         values = {"app_id": self.app_id, "name": name, "state": ACTIVE, "meta": json.dumps(dict(meta or {}))}
         return int(self.run(_NEW_GROUP, values | _born()).scalar_one())
 
-    def drop_group(self, group_id: int, at_once: int) -> list[str]:
-        """Gone for callers. The rows are cleared now, or of a group with more faces than that in parts afterwards."""
-        self.run(sa.update(groups).where(groups.c.id == group_id).values(state=DELETING))
-        self.note([Change(self.seq, "drop", group_id)])
-        owned = sa.select(faces.c.id).where(faces.c.group_id == group_id).limit(at_once + 1)
-        return self.clear_group(group_id) if len(self.run(owned).all()) <= at_once else []
-
-    def clear_group(self, group_id: int) -> list[str]:
-        """Every row of a group; galleries drop it by the change that was noted before."""
-        gone = self._drop_faces(faces.c.group_id == group_id)
-        self.run(sa.delete(users).where(users.c.group_id == group_id))
-        self.run(sa.delete(groups).where(groups.c.id == group_id))
-        return self._unused_pictures(gone)
-
-    def clear_part(self, group_id: int, most: int) -> tuple[bool, list[str]]:
-        """Some rows of a group that is being deleted. True when nothing of it is left."""
-        part = sa.select(faces.c.id).where(faces.c.group_id == group_id).limit(most)
-        gone = self._drop_faces(faces.c.id.in_(part.scalar_subquery()))
-        pictures = self._unused_pictures(gone)
-        if len(gone) == most:
-            return False, pictures
-        people = sa.select(users.c.id).where(users.c.group_id == group_id).limit(most)
-        if self.run(sa.delete(users).where(users.c.id.in_(people.scalar_subquery()))).rowcount == most:
-            return False, pictures
-        return True, pictures + self.clear_group(group_id)
-
     # Users
 
     def user(self, group_id: int, name: str, info: str | None = None) -> int:
@@ -212,18 +189,6 @@ class Writing:
         taken = sa.select(users.c.id).where(users.c.group_id == home, users.c.name == str(face_id))
         if self.run(taken).first() is None:
             self.run(sa.update(users).where(users.c.id == user_id).values(name=str(face_id)))
-
-    def remove_people(self, where: sa.ColumnElement[bool]) -> list[str]:
-        """Delete face rows, and the users who have no other face. The pictures that nothing points to any more."""
-        owners = list(self.run(sa.select(faces.c.user_id).where(where).distinct()).scalars())
-        gone = self.remove_faces(where) or []
-        left = sa.select(faces.c.id).where(faces.c.user_id == users.c.id).exists()
-        self.run(sa.delete(users).where(users.c.id.in_(owners), ~left))
-        return gone
-
-    def drop_user_without_face(self, user_id: int) -> None:
-        if self.run(_ANY_FACE, {"user": user_id}).first() is None:
-            self.run(sa.delete(users).where(users.c.id == user_id))
 
     def copy_user(self, person: sa.Row[Any], group_id: int) -> None:
         there = sa.select(users.c.id).where(users.c.group_id == group_id, users.c.name == person.name)
@@ -249,12 +214,7 @@ class Writing:
 
     def _sealed(self, group_id: int, user_id: int, face: NewFace) -> dict[str, bytes]:
         self.refuse_foreign(face.picture)
-        if self.seal is PLAIN:
-            return {"template": face.template, "spot": face.spot}
-        return {
-            name: self.seal.seal(data, face_place(group_id, user_id, face.token, name))
-            for name, data in (("template", face.template), ("spot", face.spot))
-        }
+        return seal_face(self.seal, group_id, user_id, face.token, face.template, face.spot)
 
     def owner(self, face_id: int, group_id: int | None = None) -> int:
         """The user of a face of this app, or of this group; the face's group changes."""
@@ -309,8 +269,8 @@ class Writing:
         self.note([Change(self.seq, "add", group_id, face_id, user_id, searched)])
         return face_id
 
-    def replace_face(self, group_id: int, user_id: int, face_id: int, face: NewFace) -> list[str]:
-        """Another template and picture under the same number. The pictures that nothing points to any more."""
+    def replace_face(self, group_id: int, user_id: int, face_id: int, face: NewFace) -> str:
+        """Another template and picture under the same number. The key of the picture it had."""
         there = faces.c.id == face_id
         old = self.run(sa.select(faces.c.picture).where(there)).scalar_one()
         named = {"token": face.token, "picture": face.picture, "embedding_id": self.model}
@@ -318,42 +278,20 @@ class Writing:
         self.run(sa.update(faces).where(there).values(**values))
         # Galleries overwrite the vector they have under this number.
         self.note([Change(self.seq, "add", group_id, face_id, user_id, face.template)])
-        return self.unused([old])
+        return str(old)
 
     def free_token(self, group_id: int, token: str, face_id: int = 0) -> str:
         """The token, or another one when a different face of the group has it: the same picture once more."""
         owner = self.run(_SAME_FACE, {"group": group_id, "token": token}).scalar()
         return token if owner in (None, face_id) else secrets.token_hex(len(token) // 2)
 
-    def remove_faces(self, where: sa.ColumnElement[bool]) -> list[str] | None:
-        """Delete face rows and note them. The pictures that nothing points to any more; None when no row matched."""
-        gone = self._drop_faces(where)
-        self.note(Change(self.seq, "remove", row.group_id, row.id) for row in gone)
-        return self._unused_pictures(gone) if gone else None
 
-    def _drop_faces(self, where: sa.ColumnElement[bool]) -> list[Any]:
-        gone = sa.delete(faces).where(where).returning(faces.c.id, faces.c.group_id, faces.c.picture)
-        return list(self.run(gone))
+class WriteTo(Protocol):
+    """One transaction of an app."""
 
-    def _unused_pictures(self, gone: list[Any]) -> list[str]:
-        return self.unused(row.picture for row in gone)
-
-    def unused(self, stored: Iterable[str]) -> list[str]:
-        """Which of these keys no row names."""
-        keys = {key for key in stored if key}
-        if not keys:
-            return []
-        named = (sa.select(column).where(column.in_(keys)) for column in (faces.c.picture, pictures.c.original))
-        return sorted(keys - set(self.run(sa.union(*named)).scalars()))
-
-
-def open_face(seal: Seal, row: sa.Row[Any]) -> tuple[bytes, bytes]:
-    """Template and spot of a row."""
-    if seal is PLAIN:
-        return bytes(row.template), bytes(row.spot)
-    group, user, token = row.group_id, row.user_id, row.token
-    template = seal.open(bytes(row.template), face_place(group, user, token, "template"))
-    return template, seal.open(bytes(row.spot), face_place(group, user, token, "spot"))
+    def __call__(
+        self, app: str, work: Callable[[Writing], T], create: bool = False, told: Told | None = None
+    ) -> Awaitable[tuple[Write, T]]: ...
 
 
 def _born() -> dict[str, float]:

@@ -392,7 +392,7 @@ async def test_deleting_leaves_nothing(access: Access, store: Store, issued: Iss
     assert len(await store.list_groups("other")) == len(await store.picture_keys()) == 3
     assert {path.read_bytes() for path in (tmp_path / "pictures").glob("*/*")} == {b"other"}
     assert await store.seq("mine") is None
-    assert await store.deleting_groups() == []
+    assert await store.upkeep.deleting_groups() == []
     with pytest.raises(AppMissing):
         await apps.delete("mine")
     await apps.create("mine")

@@ -18,7 +18,7 @@ ROOM = 12_000  # bytes: two galleries of so many faces, not three
 
 
 def registry(lib: Library, folder: Path, memory: int = ROOM) -> Registry:
-    return Registry(lib.store, scan, DIMENSIONS, Snapshots(folder / "galleries", MODEL, DIMENSIONS), memory)
+    return Registry(lib.store.index_rows, scan, DIMENSIONS, Snapshots(folder / "galleries", MODEL, DIMENSIONS), memory)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def test_large_gallery_gets_its_codes_by_itself_and_keeps_them_in_its_snap
 ) -> None:
     def large() -> Registry:
         shelf = Snapshots(tmp_path / "galleries", MODEL, DIMENSIONS, CodesForLarge(FACES + 5))
-        return Registry(lib.store, scan, DIMENSIONS, shelf)
+        return Registry(lib.store.index_rows, scan, DIMENSIONS, shelf)
 
     lib.registry = large()
     assert await lib.found(3, "a")

@@ -120,7 +120,7 @@ async def test_registry_far_behind_a_forgotten_feed_begins_anew(lib: Library, tm
     for number in range(1, 30):
         await lib.enroll(number)
     await lib.registry.applied((await lib.store.delete_user(APP, "g", "u0")).write)
-    await lib.store.forget_changes(keep=5)
+    await lib.store.upkeep.forget_changes(keep=5)
     assert await Library(lib.store, far).found(29)
     assert not await Library(lib.store, far).found(0)
 
@@ -154,7 +154,7 @@ async def test_writes_go_on_while_a_gallery_loads(lib: Library, monkeypatch: pyt
         await lib.enroll(number, group="quick")
     assert await lib.found(1, "quick")
     has_read, may_end = asyncio.Event(), asyncio.Event()
-    read_rows = lib.store.gallery
+    read_rows = lib.store.index_rows.gallery
 
     async def slow(*arguments: Any) -> Any:
         loaded = await read_rows(*arguments)
@@ -162,7 +162,7 @@ async def test_writes_go_on_while_a_gallery_loads(lib: Library, monkeypatch: pyt
         await may_end.wait()
         return loaded
 
-    monkeypatch.setattr(lib.store, "gallery", slow)
+    monkeypatch.setattr(lib.store.index_rows, "gallery", slow)
     searches = [asyncio.create_task(lib.found(number, "slow")) for number in (1, 2)]
     await has_read.wait()
     async with asyncio.timeout(10):
@@ -208,7 +208,7 @@ async def test_snapshot_is_completed_from_the_feed(
     await lib.store.delete_user(APP, "g", "u2")
     expected = await from_rows(lib, tmp_path)
     later = registry(lib.store, tmp_path)
-    monkeypatch.setattr(later._store, "gallery", lambda *_: pytest.fail("read from the rows"))
+    monkeypatch.setattr(later._rows, "gallery", lambda *_: pytest.fail("read from the rows"))
     assert await state(later, lib) == expected
 
 
@@ -257,7 +257,7 @@ async def test_snapshot_of_another_model_or_too_old_or_from_the_future_is_ignore
     path.write_bytes(saved)
     for number in range(30, 40):
         await lib.enroll(number)
-    await lib.store.forget_changes(keep=3)
+    await lib.store.upkeep.forget_changes(keep=3)
     assert len(await state(registry(lib.store, tmp_path), lib)) == 40
 
 

@@ -86,7 +86,7 @@ async def everything_is_there(place: Path | str) -> None:
         ]
         assert found == [(*face.values(), MODEL) for face in FACES]
         (group,) = await store.list_groups(APP)
-        assert await store.gallery(group, lambda seq, count, _: (seq, count), MODEL) == (3, 3)
+        assert await store.index_rows.gallery(group, lambda seq, count, _: (seq, count), MODEL) == (3, 3)
         lines = await store.audit.page(None, 10)
         assert [(line.action, line.target) for line in lines] == [
             ("login", {}),

@@ -74,13 +74,13 @@ async def lib(tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch) -> A
         one = shelf(client)
         one.keep_only(())
         one.remove(1)
-        opened.registry = Registry(opened.store, scan, DIMENSIONS, one)
+        opened.registry = Registry(opened.store.index_rows, scan, DIMENSIONS, one)
         yield opened
         await opened.registry.close()
 
 
 async def test_registry_is_in_step_after_writes_restarts_and_beside_another_server(lib: Library, client: Any) -> None:
-    far = Library(lib.store, Registry(lib.store, scan, DIMENSIONS, shelf(client)))
+    far = Library(lib.store, Registry(lib.store.index_rows, scan, DIMENSIONS, shelf(client)))
     for number in range(12):
         here, there = (lib, far) if number % 2 else (far, lib)
         await here.enroll(number)
@@ -90,7 +90,7 @@ async def test_registry_is_in_step_after_writes_restarts_and_beside_another_serv
     assert [await far.found(number) for number in (3, 4, 5, 50)] == [False, False, True, True]
     await lib.registry.save()
     await far.enroll(60)
-    again = Registry(lib.store, scan, DIMENSIONS, shelf(client))
+    again = Registry(lib.store.index_rows, scan, DIMENSIONS, shelf(client))
     again._from_rows = lambda group: pytest.fail("read from the rows")  # type: ignore[assignment,method-assign]
     later = Library(lib.store, again)
     assert [await later.found(number) for number in (4, 5, 60)] == [False, True, True]

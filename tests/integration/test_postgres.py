@@ -110,8 +110,10 @@ async def test_a_gallery_comes_in_parts_and_a_builder_may_fail(url: str, tmp_pat
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            await lib.store.gallery(ref, fail)
-        parts: list[int] = await lib.store.gallery(ref, lambda seq, count, parts: [len(part[0]) for part in parts])
+            await lib.store.index_rows.gallery(ref, fail)
+        parts: list[int] = await lib.store.index_rows.gallery(
+            ref, lambda seq, count, parts: [len(part[0]) for part in parts]
+        )
         assert sum(parts) == 1200
         assert await lib.found(1199)
 

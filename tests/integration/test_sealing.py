@@ -74,7 +74,9 @@ async def sealed(place: Path | str, folder: Path, key: bytes | None = KEY) -> As
     try:
         await store.open()
         seals = GallerySeals(store.sealer)
-        index = Registry(store, scan, DIMENSIONS, Snapshots(folder / "galleries", MODEL, DIMENSIONS, seals=seals))
+        index = Registry(
+            store.index_rows, scan, DIMENSIONS, Snapshots(folder / "galleries", MODEL, DIMENSIONS, seals=seals)
+        )
         yield Library(store, index)
         await index.close()
     finally:
@@ -118,7 +120,7 @@ async def test_faces_go_into_rows_sealed_and_come_out_as_they_were(place: Path |
         assert (bound.spot, bound.groups) == (b"spot", ("g2",))
         with pytest.raises(FaceExists):  # although no two sealed bytes are the same
             await lib.store.enroll(APP, "g", "u3", face(3), MODEL, shared=True)
-        feed = await lib.store.changes(row.id and (await lib.store.seq(APP) or (0, 0))[0], 1)
+        feed = await lib.store.index_rows.changes(row.id and (await lib.store.seq(APP) or (0, 0))[0], 1)
         assert feed is not None
         assert face(3).template in [change.template for change in feed.changes]
 

@@ -11,9 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from face_server.store import blobs as pictures
-from face_server.store import store as rules
 from face_server.store.blobs import Blobs
-from face_server.store.reading import Reading
+from face_server.store.index_rows import IndexRows
 from face_server.store.rows import FaceRow
 from face_server.store.schema import faces, users
 from tests.small_library import APP, face, library, open_store, token
@@ -39,9 +38,9 @@ def run_victim(folder: Path, place: Path | str, kill_after: int) -> set[int]:
     return acknowledged
 
 
-async def replayed(store: Reading, app_id: int) -> set[int]:
+async def replayed(rows: IndexRows, app_id: int) -> set[int]:
     """The faces there should be by the feed alone."""
-    feed = await store.changes(app_id, 0)
+    feed = await rows.changes(app_id, 0)
     assert feed is not None
     faces: set[int] = set()
     for change in feed.changes:
@@ -74,7 +73,7 @@ async def test_kill_9_during_500_concurrent_adds(
         for row in rows:
             assert await lib.found(int(row.token, 16), row.group)
         app_id, _ = (await lib.store.seq(APP)) or (0, 0)
-        assert await replayed(lib.store, app_id) == {row.id for row in rows}
+        assert await replayed(lib.store.index_rows, app_id) == {row.id for row in rows}
         faceless = sa.select(sa.func.count()).where(users.c.id.not_in(sa.select(faces.c.user_id)))
         assert (await lib.store._database.rows(faceless))[0][0] == 0
         # What only a picture was written for is swept up.
@@ -96,8 +95,8 @@ async def test_kill_9_during_500_concurrent_adds(
 
 
 async def test_deleted_group_stays_deleted_over_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "AT_ONCE", 10)
-    monkeypatch.setattr(rules, "CHUNK", 20)
+    monkeypatch.setattr("face_server.store.removing.AT_ONCE", 10)
+    monkeypatch.setattr("face_server.store.upkeep.PART", 20)
     monkeypatch.setattr("face_server.index.registry.WORTH_IT", 1)
     async with library(tmp_path) as lib:
         for number in range(50):
@@ -109,8 +108,8 @@ async def test_deleted_group_stays_deleted_over_a_restart(tmp_path: Path, monkey
     async with library(tmp_path) as lib:
         assert [group.name for group in await lib.store.list_groups(APP)] == ["kept"]
         assert await lib.found(2, "kept")
-        ((app, group_id),) = await lib.store.deleting_groups()
-        while not (await lib.store.purge(app, group_id))[0]:
+        ((app, group_id),) = await lib.store.upkeep.deleting_groups()
+        while not (await lib.store.upkeep.purge(app, group_id))[0]:
             assert await lib.found(2, "kept")
         assert await lib.store.face_by_token(APP, token(1)) is None
         total, _ = await lib.store.page_of_faces(APP, None)

@@ -79,7 +79,7 @@ async def test_only_faces_of_the_model_are_in_its_gallery(store: Store) -> None:
     assert [(change.kind, change.face_id) for change in write.changes] == [("add", first.id)]
 
     async def gallery(model: str | None) -> list[tuple[int, bytes]]:
-        return await store.gallery(
+        return await store.index_rows.gallery(
             group,
             lambda *given: [(int(i), bytes(t)) for ids, _, data in given[2] for i, t in zip(ids, data, strict=True)],
             model,
@@ -89,7 +89,7 @@ async def test_only_faces_of_the_model_are_in_its_gallery(store: Store) -> None:
     assert await gallery(NEW) == [(first.id, b"new" * 2)]
     assert await gallery(OLD) == [(third.id, b"old" * 2)]
     for model, template in ((NEW, b"new" * 2), (OLD, None)):
-        feed = await store.changes(write.app_id, moved.seq, group.id, model)
+        feed = await store.index_rows.changes(write.app_id, moved.seq, group.id, model)
         assert feed is not None
         assert feed.faces == 1
         assert feed.changes[-1].template == template

@@ -92,7 +92,7 @@ async def test_other_servers_follow(place: Path | str, monkeypatch: pytest.Monke
         assert {"threshold.search", "threshold.compare"} <= set(await here.own("a"))
 
         (group,) = await second.access.close_app("a")
-        while not (await second.purge("a", group))[0]:
+        while not (await second.upkeep.purge("a", group))[0]:
             pass
         await second.access.drop_app("a")
         await first.add_group("a", "g")

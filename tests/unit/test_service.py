@@ -128,7 +128,7 @@ async def service(eyes: Eyes, tmp_path: Path) -> AsyncIterator[FaceService]:
     async def run(work: Callable[[], Any]) -> Any:
         return work()
 
-    registry = Registry(store, run, SIZE, Snapshots(tmp_path / "galleries", "model-1", SIZE))
+    registry = Registry(store.index_rows, run, SIZE, Snapshots(tmp_path / "galleries", "model-1", SIZE))
     blobs, settings = Blobs(tmp_path / "pictures"), Settings(data_dir=tmp_path)
     access = Access(store.access, enforced=False)
     yield FaceService(eyes, registry, store, tokens, blobs, lanes, settings, access, AppLimits(store.limits))

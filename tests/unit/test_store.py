@@ -24,8 +24,7 @@ from face_server.errors import (
     UserExists,
     UserMissing,
 )
-from face_server.store import migrate
-from face_server.store import store as rules
+from face_server.store import migrate, removing
 from face_server.store.rows import Enrolled, Mode
 from face_server.store.schema import metadata
 from face_server.store.store import Store
@@ -129,11 +128,11 @@ async def test_replacing_a_face_by_itself(store: Store) -> None:
 
 
 async def _delete_half(store: Store) -> None:
-    rules.AT_ONCE, most = 0, rules.AT_ONCE
+    removing.AT_ONCE, most = 0, removing.AT_ONCE
     try:
         await store.delete_group(APP, "big")
     finally:
-        rules.AT_ONCE = most
+        removing.AT_ONCE = most
 
 
 REFUSED: list[tuple[str, type[FaceError], Callable[[Store], Awaitable[Any]]]] = [
@@ -248,34 +247,34 @@ async def test_copy_keeps_tokens_info_and_the_picture_until_the_last_copy_goes(s
     (copy,) = await store.list_faces(APP, "h", "u")
     assert (copy.token, copy.picture, copy.meta) == (token(1), "p", {"name": "Ann"})
     assert (await store.get_user(APP, "h", "u"))[0].info == "tall"
-    assert (await store.delete_user(APP, "g", "u")).pictures == ()
-    assert (await store.delete_group(APP, "h")).pictures == ("p",)
+    assert (await store.delete_user(APP, "g", "u")).pictures == []
+    assert (await store.delete_group(APP, "h")).pictures == ["p"]
 
 
 async def test_large_group_is_gone_at_once_and_cleared_in_parts(
     place: Path | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "AT_ONCE", 10)
-    monkeypatch.setattr(rules, "CHUNK", 8)
+    monkeypatch.setattr(removing, "AT_ONCE", 10)
+    monkeypatch.setattr("face_server.store.upkeep.PART", 8)
     first = await open_store(place)
     for number in range(20):
         await first.enroll(APP, "g", f"u{number}", face(number, picture=f"p{number}"), MODEL)
-    assert (await first.delete_group(APP, "g")).pictures == ()
+    assert (await first.delete_group(APP, "g")).pictures == []
     assert (await first.count_groups(APP), await first.face_by_token(APP, token(1))) == (0, None)
-    ((_, group_id),) = await first.deleting_groups()
-    done, pictures = await first.purge(APP, group_id)
+    ((_, group_id),) = await first.upkeep.deleting_groups()
+    done, pictures = await first.upkeep.purge(APP, group_id)
     assert (done, len(pictures)) == (False, 8)
     await first.close()
 
     second = await open_store(place)  # the purge goes on after a restart
-    assert await second.deleting_groups() == [(APP, group_id)]
+    assert await second.upkeep.deleting_groups() == [(APP, group_id)]
     with pytest.raises(GroupDeleting):
         await enroll(second, 1)
     while not done:
-        done, more = await second.purge(APP, group_id)
+        done, more = await second.upkeep.purge(APP, group_id)
         pictures += more
     assert sorted(pictures) == sorted(f"p{number}" for number in range(20))
-    assert await second.deleting_groups() == []
+    assert await second.upkeep.deleting_groups() == []
     await enroll(second, 1)
     assert (await second.groups(APP, ["g"]))[0].id != group_id
     await second.close()
@@ -331,7 +330,7 @@ async def test_feed_tells_what_a_write_itself_tells(store: Store) -> None:
     writes = [(await enroll(store, number)).write for number in range(3)]
     writes.append((await store.delete_face(APP, "g", "u", token(2))).write)
     writes.append((await store.delete_group(APP, "g")).write)
-    feed = await store.changes(writes[0].app_id, 0)
+    feed = await store.index_rows.changes(writes[0].app_id, 0)
     assert feed is not None
     assert [(c.seq, c.kind, c.face_id) for c in feed.changes] == [
         (c.seq, c.kind, c.face_id) for write in writes for c in write.changes
@@ -344,10 +343,10 @@ async def test_forgotten_feed_says_so(store: Store) -> None:
     app_id = (await enroll(store, 0)).write.app_id
     for number in range(1, 10):
         await enroll(store, number)
-    await store.forget_changes(keep=4)
-    assert await store.changes(app_id, 5) is None
-    assert await store.changes(app_id, 11) is None, "a number that is yet to come"
-    feed = await store.changes(app_id, 6)
+    await store.upkeep.forget_changes(keep=4)
+    assert await store.index_rows.changes(app_id, 5) is None
+    assert await store.index_rows.changes(app_id, 11) is None, "a number that is yet to come"
+    feed = await store.index_rows.changes(app_id, 6)
     assert feed is not None
     assert [change.seq for change in feed.changes] == [7, 8, 9, 10]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from face_server.errors import FaceExists, FaceMissing, GroupInUse, PictureMissing, TitleTaken, TooManyGroups
-from face_server.store import bindings, pictures
+from face_server.store import pictures
 from face_server.store.bindings import Parting
 from face_server.store.pictures import NewPicture
 from face_server.store.rows import Mode
@@ -66,12 +66,12 @@ async def test_one_name_one_picture(store: Store) -> None:
     )
     assert sorted(type(answer).__name__ for answer in answers) == ["FaceExists"] * 7 + ["tuple"]
     (row,) = (await store.pictures.page(APP, 0, 9))[1]
-    assert (await store.pictures.end_face(APP, row.token)).pictures == (row.cut,)
+    assert (await store.pictures.end_face(APP, row.token)).pictures == [row.cut]
     number, removed = await store.pictures.add(APP, new(9, "same"))
-    assert (number, removed.pictures) == (row.id, (row.original,))
+    assert (number, removed.pictures) == (row.id, [row.original])
     with pytest.raises(FaceExists):
         await store.pictures.add(APP, new(10, "same"))
-    assert (await store.pictures.remove(APP, "same")).pictures == ("cut 9", "original 9")
+    assert (await store.pictures.remove(APP, "same")).pictures == ["cut 9", "original 9"]
     with pytest.raises(PictureMissing):
         await store.pictures.remove(APP, "same")
     for unknown in (token(9), ""):
@@ -83,8 +83,8 @@ async def test_an_original_stays_while_a_row_names_it(store: Store) -> None:
     await bound(store, 1, "a", "b")
     assert await store.picture_keys() == {"original 1", "cut 1"}
     removed, refused = await store.bindings.unbind(APP, token(1), ["a", "a"])
-    assert (removed.pictures, [type(error) for _, error in refused]) == ((), [FaceMissing])
-    assert (await store.delete_group(APP, "b")).pictures == ()
+    assert (removed.pictures, [type(error) for _, error in refused]) == ([], [FaceMissing])
+    assert (await store.delete_group(APP, "b")).pictures == []
     assert await store.picture_keys() == {"original 1", "cut 1"}
     assert await groups_of(store, 1) == ()
     assert await counts(store) == [(0, 0)]
@@ -129,7 +129,7 @@ async def test_deleting_a_group_of_many(
     assert len(set(removed.pictures)) == len(removed.pictures) == ended
     alone = (0, 0) if parting is Parting.END else (1, 1)
     assert await counts(store) == ([(0, 0), alone] if parting is Parting.EMPTY else [alone])
-    changed = await store.changes(removed.write.app_id, removed.write.seq - 1)
+    changed = await store.index_rows.changes(removed.write.app_id, removed.write.seq - 1)
     assert changed is not None
     assert {change.kind for change in changed.changes} == ({"remove"} if parting is Parting.EMPTY else (
         {"drop"} if parting is Parting.KEEP else {"remove", "drop"}
@@ -137,13 +137,13 @@ async def test_deleting_a_group_of_many(
 
 
 async def test_a_large_group_is_cleared_afterwards(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bindings, "AT_ONCE", 1)
+    monkeypatch.setattr("face_server.store.removing.AT_ONCE", 1)
     for number in range(3):
         await bound(store, number, "a")
     await store.bindings.delete_group(APP, "a", Parting.KEEP)
     assert await groups_of(store, 1) == ()  # gone at once for callers
-    ((app, group_id),) = await store.deleting_groups()
-    assert await store.purge(app, group_id) == (True, [])  # the pictures are still named
+    ((app, group_id),) = await store.upkeep.deleting_groups()
+    assert await store.upkeep.purge(app, group_id) == (True, [])  # the pictures are still named
 
 
 async def test_clearing_takes_everything_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
