@@ -118,6 +118,12 @@ class Postgres:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{USER}:secret-word@127.0.0.1:{self.port}/{database}"
 
+    def files_of(self, url: str) -> Path:
+        """Where the tables of a database are; its log is elsewhere."""
+        self.execute("CHECKPOINT")
+        name = url.rpartition("/")[2]
+        return self._data / "base" / self.execute(f"SELECT oid FROM pg_database WHERE datname = '{name}'").strip()
+
     def new_database(self, template: str = "template1") -> str:
         """The address of a new database."""
         name = f"test_{next(_numbers)}"

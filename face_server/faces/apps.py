@@ -12,7 +12,7 @@ from face_server.faces.access import Hasher, new_pair
 from face_server.faces.limits import Own, checked
 from face_server.store.access import AccessRows, AppCount, Credential
 from face_server.store.blobs import Blobs
-from face_server.store.scrubbing import settle
+from face_server.store.scrubbing import scrub_keys
 from face_server.store.store import Store
 from face_server.store.tokens import forget_app
 
@@ -94,8 +94,7 @@ class Apps:
             from face_server.store import shared_tokens  # most servers have no Redis
 
             await asyncio.to_thread(shared_tokens.forget_app, self._redis, name)
-        if isinstance(self._store.place, Path):
-            await asyncio.to_thread(settle, self._store.place)  # the app's key was there as well
+        await scrub_keys(self._store.place)  # the app's key was there as well
 
     async def _clear(self, app: str, group_id: int) -> None:
         done = False

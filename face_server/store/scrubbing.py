@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from face_server.errors import StoreFailed
 from face_server.store.schema import app_keys, deployment, metadata
 
 
@@ -30,7 +32,7 @@ async def scrub_keys(place: Path | str) -> None:
     """Former copies of wrapped keys, also beside running servers: SQLite has overwritten them but for its log, and in
     Postgres the tables are so small that writing them anew takes no time."""
     if isinstance(place, Path):
-        settle(place)
+        await asyncio.to_thread(settle, place)
     else:
         await _write_anew(place, [app_keys.name, deployment.name])
 
@@ -38,7 +40,10 @@ async def scrub_keys(place: Path | str) -> None:
 async def _write_anew(place: str, tables: Sequence[str]) -> None:
     import asyncpg
 
-    connection = await asyncpg.connect(place)
+    try:
+        connection = await asyncpg.connect(place)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise StoreFailed(f"what was deleted still lies in Postgres's files: {error}") from error
     try:
         for table in tables:
             await connection.execute(f'VACUUM FULL "{table}"')

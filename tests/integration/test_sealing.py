@@ -28,6 +28,7 @@ from face_server.store.store import Store
 from face_server.store.tokens import TokenCache
 from scripts.load.server import serving
 from tests.baidu_client import Baidu, image, variant
+from tests.postgres import Postgres
 from tests.small_library import APP, DIMENSIONS, MODEL, Library, face, open_store, scan, token, vector
 
 KEY = bytes(range(32))
@@ -163,7 +164,7 @@ async def test_bytes_of_one_row_cannot_be_put_into_another(tmp_path: Path) -> No
         assert (await lib.store.list_faces(APP, "g", "u1"))[0].template == face(1).template
 
 
-async def test_deleting_an_app_destroys_its_key(place: Path | str, tmp_path: Path) -> None:
+async def test_deleting_an_app_destroys_its_key(place: Path | str, tmp_path: Path, postgres: Postgres) -> None:
     async with sealed(place, tmp_path) as lib:
         await lib.enroll(1)
         await lib.store.enroll("other", "g", "u", face(2), MODEL)
@@ -173,9 +174,9 @@ async def test_deleting_an_app_destroys_its_key(place: Path | str, tmp_path: Pat
         await Apps(lib.store, Blobs(tmp_path / "pictures"), tmp_path).delete(APP)
         left = await lib.store._database.rows(sa.select(app_keys.c.app_id))
         assert [row.app_id for row in left] == [number for number in keys if number != app_id]
-        if isinstance(place, Path):
-            assert not files_with(place, keys[app_id])
-            assert files_with(place, keys[next(number for number in keys if number != app_id)])
+        files = place if isinstance(place, Path) else postgres.files_of(place)
+        assert not files_with(files, keys[app_id])
+        assert files_with(files, keys[next(number for number in keys if number != app_id)])
 
 
 async def test_a_refused_write_leaves_no_key_that_others_would_use(tmp_path: Path) -> None:
