@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from face_server import __version__
-from face_server.admin.about import PackFacts, Role
+from face_server import __version__, figures
 from face_server.admin.api import Admin, Deployment
 from face_server.admin.server import Sources
 from face_server.admin.stories import Stories
@@ -23,21 +22,18 @@ from face_server.engine.lanes import Lanes
 from face_server.engine.session import choose_device
 from face_server.engine.width import cores, usual_width
 from face_server.faces.access import Access
+from face_server.faces.following import Follower, followed
 from face_server.faces.limits import AppLimits
 from face_server.faces.service import FaceService
 from face_server.housekeeping import Memory, kept_in_order
-from face_server.index.choice import choose
 from face_server.index.gallery import Hit
-from face_server.index.protocol import Shelf
 from face_server.index.registry import Registry
 from face_server.index.room import half_of_the_memory
-from face_server.index.snapshots import Snapshots
+from face_server.index.shelves import shelf_of
 from face_server.licence import seat as licence
-from face_server.ops import console, docs, guide, surroundings
-from face_server.ops.card import Card
+from face_server.ops import console, docs, guide
 from face_server.ops.context import Ending, RequestScope
 from face_server.ops.direct import Direct, Handler, handlers
-from face_server.ops.gauges import galleries
 from face_server.ops.health import Probes
 from face_server.ops.logging import RequestLog
 from face_server.ops.metrics import Metrics
@@ -45,21 +41,19 @@ from face_server.ops.proxies import Proxies
 from face_server.ops.serving import is_public
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
+from face_server.store.choice import tokens_at
 from face_server.store.keyring import refuse_early
 from face_server.store.occupied import first_to_serve, occupied
 from face_server.store.rows import Quota
-from face_server.store.sealed_galleries import GallerySeals
 from face_server.store.sealed_tokens import SealedTokens
 from face_server.store.sealing import Sealer
 from face_server.store.store import Store
-from face_server.store.tokens import TokenCache
 from face_server.vision.local import LocalVision
 from face_server.vision.opened import Opened
 from face_server.vision.packs import find_pack
 
 if TYPE_CHECKING:  # most servers have no Redis, and its client takes a while to load
     from face_server.bus.remote import RemoteVision
-    from face_server.store.shared_tokens import SharedTokens
 
 MB = 2**20
 LANES_BESIDE_WORKERS = 2  # for searches, and for cutting pictures
@@ -98,13 +92,7 @@ class Parts:
             sealer,
             present=True,
         )
-        self.tokens: TokenCache | SharedTokens = TokenCache(
-            settings.data_dir, settings.token_minutes, settings.token_cache_mb
-        )
-        if settings.redis:
-            from face_server.store.shared_tokens import SharedTokens
-
-            self.tokens = SharedTokens(settings.redis, settings.token_minutes, settings.token_cache_mb)
+        self.tokens = tokens_at(settings.data_dir, settings.redis, settings.token_minutes, settings.token_cache_mb)
         self.sealer = sealer
         self.blobs = Blobs(settings.data_dir / "pictures", self.store if self.sealer.active else None)
         self.access = Access(self.store.access, enforced=settings.auth == "apps")
@@ -123,8 +111,9 @@ class Parts:
             _, self.vision = await asyncio.gather(self.store.open(), look(stack))
             await self.access.open()
             stack.push_async_callback(self.access.close)
-            await self.limits.open()
-            stack.push_async_callback(self.limits.close)
+            await self.limits.read()
+            followers: list[Follower] = [self.access, self.limits] if self.access.enforced else [self.limits]
+            await stack.enter_async_context(followed(self.store.access.version, followers))
             self.registry = self._registry()
             self.store.follow(self.registry.heard)
             stack.push_async_callback(self.registry.close)
@@ -151,7 +140,9 @@ class Parts:
             await asyncio.to_thread(self.tokens.open)
             stack.callback(self.tokens.close)
             await stack.enter_async_context(kept_in_order(self.store, self.registry, self.blobs, memory))
-            self._gauges(await stack.enter_async_context(self._around()))
+            beside = figures.around(self)
+            await stack.enter_async_context(beside.watched())
+            figures.tell(self, beside)
             self.open = True
             yield service
             self.open = False
@@ -160,33 +151,9 @@ class Parts:
         async def scan(work: Callable[[], Hits]) -> Hits:
             return await self.lanes.submit(work, urgent=True)
 
-        memory = self.settings.gallery_mb * MB or half_of_the_memory()
-        return Registry(self.store.index_rows, scan, self.vision.info.dimensions, self._shelf(), memory)
-
-    def _shelf(self) -> Shelf:
-        info, settings = self.vision.info, self.settings
-        if settings.index == "milvus":
-            if settings.key_file:
-                raise ValueError("FACE_INDEX=milvus keeps templates unsealed, which FACE_KEY_FILE forbids")
-            from face_server.index.milvus import open_shelf  # an extra
-
-            return open_shelf(
-                settings.milvus_url,
-                settings.milvus_token.get_secret_value(),
-                info.embedding_id,
-                info.dimensions,
-                settings.milvus_index,
-                settings.milvus_partitions,
-            )
-        chosen = choose(settings.gallery_engine, self.device, info.dimensions, settings.gallery_card_mb)
-        log.info("galleries", extra={"engine": chosen.engine, "reason": chosen.why})
-        return Snapshots(
-            settings.data_dir / "galleries",
-            info.embedding_id,
-            info.dimensions,
-            chosen.shortlists,
-            GallerySeals(self.sealer),
-        )
+        info, memory = self.vision.info, self.settings.gallery_mb * MB or half_of_the_memory()
+        shelf = shelf_of(self.settings, self.device, info.embedding_id, info.dimensions, self.sealer)
+        return Registry(self.store.index_rows, scan, info.dimensions, shelf, memory)
 
     async def _local_vision(self, stack: AsyncExitStack) -> LocalVision:
         settings = self.settings
@@ -221,35 +188,6 @@ class Parts:
         await vision.start()
         return vision
 
-    @asynccontextmanager
-    async def _around(self) -> AsyncIterator[surroundings.Surroundings]:
-        settings, looks = self.settings, surroundings
-        found = [looks.disk(settings.data_dir), looks.database(self.store.size)]
-        if self.device.startswith("cuda"):
-            found.append(looks.card(Card(self.device).figures))
-        if settings.licence_url:
-            found.append(looks.licence(lambda: licence.seats(settings.licence_url)))
-        around = looks.Surroundings(found)
-        async with around.watched():
-            yield around
-
-    def _gauges(self, around: surroundings.Surroundings) -> None:
-        gauge, now = self.metrics.gauge, self.metrics.now
-        gauge("face_ready", "A face request could be answered now", lambda: self.ready)
-        gauge("face_database_up", "The database answers", lambda: self.store.reachable)
-        gauge("face_queue_length", "Work that waits for a lane", lambda: self.lanes.length)
-        gauge("face_lanes", "Lanes there should be", lambda: self.lanes.count)
-        gauge("face_lanes_alive", "Lanes that work", lambda: self.lanes.alive)
-        if vision := self.remote:
-            gauge("face_redis_up", "Redis answers", lambda: vision.up)
-            gauge("face_bus_waiting", "Pictures that wait here for their turn", lambda: vision.length)
-            gauge("face_bus_away", "Pictures of this server that workers have or will get", lambda: vision.away)
-            gauge("face_workers", "Workers that live", lambda: vision.workers)
-            gauge("face_worker_lanes", "Lanes of these workers", lambda: vision.lanes)
-        gauge("face_gallery_evictions", "Galleries that had to make room", lambda: self.registry.evictions)
-        now(lambda: galleries(self.registry.galleries))
-        now(lambda: around.figures)
-
     def tell(self, listener: socket.socket) -> None:
         """What an operator wants to see at the start."""
         host, port = listener.getsockname()[:2]
@@ -259,24 +197,17 @@ class Parts:
 
     def deployment(self, service: FaceService) -> Deployment:
         """What the admin API tells and changes."""
-        pack, settings = self.pack, self.settings
-        embed = pack.roles.get("embed")
-        roles = [
-            Role(name=name, adapter=role.adapter, licence=role.licence, files=[file.name for file in role.files])
-            for name, role in pack.roles.items()
-        ]
-        far = embed.calibration.far if embed and embed.calibration else ()
         return Deployment(
             service,
             self.store,
             self.blobs,
             self.vision.analyze,
-            settings,
+            self.settings,
             Sources(self.metrics.registry, self.stories, self.store),
-            PackFacts(pack.name, pack.version, pack.licence, pack.source, pack.notice, roles, far),
+            self.pack,
             self.device,
             [dialect.__name__.rsplit(".", 1)[-1] for dialect in DIALECTS],
-            public=is_public(settings.host),
+            public=is_public(self.settings.host),
         )
 
     @property

@@ -21,7 +21,7 @@ from face_server.vision.packs import BUILTIN, Pack, PackError, Problem, TooFewPa
 if TYPE_CHECKING:
     from face_server.vision.calibration import Measured
 
-__all__ = ["CARD", "MANIFEST", "Origin", "PackError", "Packs", "Table", "Told", "TooFewPairs"]
+__all__ = ["CARD", "MANIFEST", "Origin", "Pack", "PackError", "Packs", "Table", "Told", "TooFewPairs"]
 
 CARD, MANIFEST = "MODEL_CARD.md", manifest.NAME
 MOST_UNPACKED = 20 << 30  # bytes of an archive of pictures

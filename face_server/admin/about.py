@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from pydantic import BaseModel
 
-from face_server import __version__
+from face_server import __version__, packs
 from face_server.faces import gates
 from face_server.faces.scoring import Scorer
 from face_server.faces.service import FaceService
@@ -19,19 +19,6 @@ class Role(BaseModel):
     adapter: str
     licence: str
     files: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class PackFacts:
-    """What the manifest of the pack says."""
-
-    name: str
-    version: str
-    licence: str
-    source: str
-    notice: str
-    roles: list[Role]
-    far: tuple[tuple[float, float], ...]  # false accept rate and its cosine
 
 
 class Knot(BaseModel):
@@ -97,62 +84,62 @@ class Telling:
         self,
         service: FaceService,
         settings: Settings,
-        facts: PackFacts,
+        pack: packs.Pack,
         device: str,
         dialects: list[str],
         undo_seconds: float,
     ) -> None:
-        self._about = _about(service, settings, facts, device, dialects, undo_seconds)
+        self._about = About(
+            version=__version__,
+            device=device,
+            time_zone=settings.time_zone,
+            pack=_pack(service, pack),
+            gates=Gates(
+                quality={level.value: QualityLimits(**asdict(limits)) for level, limits in gates.QUALITY.items()},
+                liveness={level.value: limit for level, limit in gates.LIVENESS.items()},
+            ),
+            false_rejects=gates.CONTRACT.false_rejects,
+            dialects=dialects,
+            limits=Limits(
+                body_bytes=settings.max_body_mb << 20,
+                picture_pixels=settings.max_picture_pixels,
+                undo_seconds=undo_seconds,
+            ),
+        )
 
     async def about(self) -> About:
         """The version, the installed models, and what scores and levels mean."""
         return self._about
 
 
-def _about(
-    service: FaceService,
-    settings: Settings,
-    facts: PackFacts,
-    device: str,
-    dialects: list[str],
-    undo_seconds: float,
-) -> About:
-    return About(
-        version=__version__,
-        device=device,
-        time_zone=settings.time_zone,
-        pack=_pack(service, facts),
-        gates=Gates(
-            quality={level.value: QualityLimits(**asdict(limits)) for level, limits in gates.QUALITY.items()},
-            liveness={level.value: limit for level, limit in gates.LIVENESS.items()},
-        ),
-        false_rejects=gates.CONTRACT.false_rejects,
-        dialects=dialects,
-        limits=Limits(
-            body_bytes=settings.max_body_mb << 20,
-            picture_pixels=settings.max_picture_pixels,
-            undo_seconds=undo_seconds,
-        ),
-    )
-
-
-def _pack(service: FaceService, facts: PackFacts) -> Pack:
+def _pack(service: FaceService, pack: packs.Pack) -> Pack:
     info = service.info
-    calibration = None
-    if info.calibration:
-        rates = [Rate(rate=rate, cosine=cosine, score=_score(service, cosine)) for rate, cosine in facts.far]
-        calibration = Calibration(knots=[Knot(cosine=c, score=s) for c, s in info.calibration], far=rates)
     return Pack(
-        name=facts.name,
-        version=facts.version,
-        licence=facts.licence,
-        source=facts.source,
-        notice=facts.notice,
+        name=pack.name,
+        version=pack.version,
+        licence=pack.licence,
+        source=pack.source,
+        notice=pack.notice,
         embedding_id=info.embedding_id,
         dimensions=info.dimensions,
         capabilities=[want.name.lower() for want in Want if want in info.capabilities and want.name],
-        roles=facts.roles,
-        calibration=calibration,
+        roles=[
+            Role(name=name, adapter=role.adapter, licence=role.licence, files=[file.name for file in role.files])
+            for name, role in pack.roles.items()
+        ],
+        calibration=_calibration(service, pack),
+    )
+
+
+def _calibration(service: FaceService, pack: packs.Pack) -> Calibration | None:
+    knots = service.info.calibration
+    if not knots:
+        return None
+    embed = pack.roles.get("embed")
+    far = embed.calibration.far if embed and embed.calibration else ()
+    return Calibration(
+        knots=[Knot(cosine=cosine, score=score) for cosine, score in knots],
+        far=[Rate(rate=rate, cosine=cosine, score=_score(service, cosine)) for rate, cosine in far],
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from face_server.admin.about import PackFacts, Telling
+from face_server.admin.about import Telling
 from face_server.admin.account import Account
 from face_server.admin.deleting import Deleting
 from face_server.admin.gate import SMALL, Gate, Rule
@@ -36,7 +36,7 @@ from face_server.admin.tidying import Tidying
 from face_server.admin.uploads import Uploads
 from face_server.faces.apps import Apps
 from face_server.faces.service import FaceService
-from face_server.packs import packs_of
+from face_server.packs import Pack, packs_of
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
 from face_server.store.store import Store
@@ -82,7 +82,7 @@ class Deployment:
     analyze: Analyze
     settings: Settings
     sources: Sources
-    pack: PackFacts
+    pack: Pack
     device: str
     dialects: list[str]
     public: bool  # listens beyond the loopback address

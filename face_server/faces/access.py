@@ -1,8 +1,7 @@
 """Who a caller is: apps with their keys and secrets.
 
-All credentials are in memory and are read again within a second after they were changed, by whichever process. A check
-costs one keyed hash. It takes the same steps whether or not the key is known: an unknown one is compared with a hash
-that no secret has.
+All credentials are in memory: see `following`. A check costs one keyed hash. It takes the same steps whether or not the
+key is known: an unknown one is compared with a hash that no secret has.
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ from dataclasses import dataclass, field
 
 from face_server import request
 from face_server.errors import FaceError
-from face_server.faces.again import again_and_again
+from face_server.faces.following import again_and_again
 from face_server.store.access import AccessRows, Credential
 
-LOOK_EVERY = 1.0  # seconds between two looks at whether something has changed
-NOTE_EVERY = 5.0  # between two notes of last uses
+NOTE_EVERY = 5.0  # seconds between two notes of last uses
 KEY_LENGTH, SECRET_LENGTH = 24, 40
 _LETTERS = string.ascii_letters + string.digits
 _NOBODY = Credential(0, "", "", secrets.token_bytes(32), 0.0, 0.0, 0.0)
@@ -67,21 +65,20 @@ class Access:
         self._rows = rows
         self._known = _Known()
         self._used: dict[int, float] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._noting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         deployment_key = await self._rows.deployment_key()
         self.signing_key = _derived(deployment_key, b"tokens")
         self._hasher = Hasher(deployment_key)
         if self.enforced:
-            await self._read()
-            chores = ((self._look, LOOK_EVERY), (self._note_use, NOTE_EVERY))
-            self._tasks = [asyncio.create_task(again_and_again(chore, every, "the apps")) for chore, every in chores]
+            await self.read()
+            self._noting = asyncio.create_task(again_and_again(self._note_use, NOTE_EVERY))
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._noting is not None:
+            self._noting.cancel()
+            await asyncio.gather(self._noting, return_exceptions=True)
         await self._note_use()
 
     # Checks
@@ -128,11 +125,11 @@ class Access:
 
     # Following what others change
 
-    async def _look(self) -> None:
-        if await self._rows.version() != self._known.version:
-            await self._read()
+    @property
+    def version(self) -> int:
+        return self._known.version
 
-    async def _read(self) -> None:
+    async def read(self) -> None:
         version, apps, credentials = await self._rows.all()
         known = _Known(version, frozenset(apps), {credential.key: credential for credential in credentials})
         for credential in credentials:

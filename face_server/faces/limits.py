@@ -1,7 +1,6 @@
 """What each app asks of a face: what its operator has set, and the contract's limits for the rest.
 
-All of it is in memory and is read again within a second after it was changed, by whichever process: a request asks
-nobody.
+All of it is in memory, see `following`: a request asks nobody.
 """
 
 from __future__ import annotations
@@ -11,12 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from face_server.faces.again import again_and_again
 from face_server.faces.gates import CONTRACT, Limits
 from face_server.model import Level
 from face_server.store.limits import LimitRows
 
-LOOK_EVERY = 1.0  # seconds between two looks at whether something has changed
 LEVELS = (Level.LOW, Level.NORMAL, Level.HIGH)
 LIVENESS, THRESHOLD = "liveness", "threshold"
 
@@ -101,19 +98,9 @@ def _must_rise(own: Own) -> None:
 class AppLimits:
     def __init__(self, rows: LimitRows) -> None:
         self._rows = rows
-        self._version = -1
+        self.version = -1
         self._limits: dict[str, Limits] = {}
         self._reading = asyncio.Lock()  # of two that read at once the slower one would have older news
-        self._looking: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        await self._read()
-        self._looking = asyncio.create_task(again_and_again(self._look, LOOK_EVERY, "the limits of the apps"))
-
-    async def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
 
     def of(self, app: str) -> Limits:
         return self._limits.get(app, CONTRACT)
@@ -125,14 +112,10 @@ class AppLimits:
     async def change(self, app: str, change: Callable[[Own], Own]) -> Own:
         """In force here when this returns, on other servers within a second."""
         own = await self._rows.change(app, lambda standing: checked(change(standing)))
-        await self._read()
+        await self.read()
         return own
 
-    async def _look(self) -> None:
-        if await self._rows.version() != self._version:
-            await self._read()
-
-    async def _read(self) -> None:
+    async def read(self) -> None:
         async with self._reading:
-            self._version, own = await self._rows.all()
+            self.version, own = await self._rows.all()
             self._limits = {app: limits_of(values) for app, values in own.items()}

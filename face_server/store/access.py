@@ -14,6 +14,8 @@ from face_server.store.rows import Change, Write
 from face_server.store.schema import ACTIVE, DELETING, apps, credentials, deployment, faces, groups, metadata, pictures
 from face_server.store.writing import Writing
 
+_VERSION = sa.select(deployment.c.access)
+
 
 class AppMissing(Exception):
     """No app of this name."""
@@ -54,8 +56,8 @@ class AccessRows:
         return bytes(key)
 
     async def version(self) -> int:
-        """Another number after every change of apps and credentials."""
-        ((version,),) = await self._database.rows(sa.select(deployment.c.access))
+        """Another number after every change of apps, their credentials and their limits."""
+        ((version,),) = await self._database.recalled(_VERSION, {})
         return int(version)
 
     async def all(self) -> tuple[int, list[str], list[Credential]]:
@@ -63,7 +65,7 @@ class AccessRows:
         query = sa.select(credentials, apps.c.name.label("app")).join(apps, apps.c.id == credentials.c.app_id)
 
         def work(connection: sa.Connection) -> tuple[int, list[str], list[Credential]]:
-            version = connection.execute(sa.select(deployment.c.access)).scalar_one()
+            version = connection.execute(_VERSION).scalar_one()
             names = connection.execute(sa.select(apps.c.name).order_by(apps.c.id)).scalars().all()
             rows = connection.execute(query.order_by(credentials.c.id))
             return version, list(names), [_credential(row) for row in rows]

@@ -22,11 +22,6 @@ class LimitRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def version(self) -> int:
-        """Another number after every change of limits, and of what else is known about apps."""
-        (row,) = await self._database.recalled(_VERSION, {})
-        return int(row.access)
-
     async def all(self) -> tuple[int, dict[str, Limits]]:
         """The version and the limits of every app that has some, as of one instant."""
 

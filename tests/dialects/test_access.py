@@ -362,7 +362,7 @@ async def test_a_key_ends_when_its_overlap_does(
     access: Access, store: Store, issued: Issued, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await Apps(store, Blobs(tmp_path), tmp_path).rotate("mine", 60)
-    await access._read()
+    await access.read()
     assert await access.by_token(issued.token) == await access.by_key(issued.key) == "mine"
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 61)

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from face_server.faces import limits
+from face_server.faces import following, limits
+from face_server.faces.access import Access
+from face_server.faces.apps import Apps
+from face_server.faces.following import followed
 from face_server.faces.gates import CONTRACT
 from face_server.faces.limits import RANGES, AppLimits, BadLimit, checked, limits_of, named
 from face_server.store.access import AppMissing
+from face_server.store.blobs import Blobs
 from tests.small_library import open_store
 
 CHANGED = 0.5  # within every range but that of completeness, and none of the contract's
@@ -65,12 +69,10 @@ def test_values_within_their_range_and_levels_in_their_order(own: Mapping[str, f
 
 
 async def test_other_servers_follow(place: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(following, "LOOK_EVERY", 0.01)
     first, second = await open_store(place), await open_store(place)
     here, there = AppLimits(first.limits), AppLimits(second.limits)
-    for one in (here, there):
-        await one.open()
-    try:
+    async with followed(first.access.version, [here]), followed(second.access.version, [there]):
         await first.add_group("a", "g")
         await here.change("a", lambda _: {"low.blur": 0.7, "high.blur": 0.1})
         await here.change("a", lambda own: {**own, "high.blur": 0.15})
@@ -98,11 +100,34 @@ async def test_other_servers_follow(place: Path | str, monkeypatch: pytest.Monke
         await first.add_group("a", "g")
         assert await here.own("a") == {}
         await _until(lambda: here.of("a") is there.of("a") is CONTRACT)
-    finally:
-        for one in (here, there):
-            await one.close()
-        await first.close()
-        await second.close()
+    await first.close()
+    await second.close()
+
+
+async def test_one_look_serves_all_who_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "LOOK_EVERY", 0.01)
+    store = await open_store(tmp_path)
+    access, own, looks = Access(store.access, enforced=True), AppLimits(store.limits), [0]
+
+    async def newest() -> int:
+        looks.append(await store.access.version())
+        return looks[-1]
+
+    async with followed(newest, [access, own]):
+        await _until(lambda: access.version == own.version == looks[-1])
+        assert not await access.known("new")
+        count = len(looks)
+        await Apps(store, Blobs(tmp_path), tmp_path).create("new")
+        await own.change("new", lambda _: {"low.blur": 0.7})
+        newer = await store.access.version()
+        await _until(lambda: access.version == own.version == newer)
+        assert len(looks) > count, "a look that begins after the change finds it"
+        assert await access.known("new")
+        assert own.of("new") == limits_of({"low.blur": 0.7})
+    count = len(looks)
+    await asyncio.sleep(0.05)
+    assert len(looks) == count, "nobody follows any more"
+    await store.close()
 
 
 async def _until(true: Callable[[], bool]) -> None:
