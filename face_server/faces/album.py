@@ -18,19 +18,16 @@ from face_server.engine.lanes import Lanes
 from face_server.errors import FaceError, FaceExists, FaceMissing, ModelMissing, OtherModel, PictureMissing
 from face_server.faces.asks import Ask
 from face_server.faces.keeping import embedding
-from face_server.faces.looking import Looking, spot_of
+from face_server.faces.looking import spot_of
 from face_server.faces.scoring import Scorer
+from face_server.faces.tools import Tools
 from face_server.index.gallery import Hit
-from face_server.index.registry import Registry
 from face_server.model import Box, Face, FloatArray, Picture, Want
-from face_server.settings import Settings
 from face_server.store import spots
 from face_server.store.bindings import Bound, Parting, Refused
-from face_server.store.blobs import Blobs
 from face_server.store.pictures import NewPicture, PictureRow
-from face_server.store.rows import GroupRef, Removed
+from face_server.store.rows import GroupRef
 from face_server.store.spots import Record
-from face_server.store.store import Store
 from face_server.vision import portrait
 
 __all__ = ["Album", "Bound", "NewEntry", "Parting", "PictureRow"]
@@ -48,21 +45,12 @@ class NewEntry:
 
 
 class Album:
-    def __init__(
-        self,
-        looking: Looking,
-        store: Store,
-        registry: Registry,
-        blobs: Blobs,
-        lanes: Lanes,
-        scorer: Scorer | None,
-        embedding_id: str,
-        settings: Settings,
-    ) -> None:
-        self._looking, self._registry, self._blobs, self._lanes = looking, registry, blobs, lanes
-        self._store, self._pictures, self._bindings = store, store.pictures, store.bindings
-        self._scorer, self._embedding_id = scorer, embedding_id
-        self._keeps, self._most_pixels = settings.store_pictures != "none", settings.max_picture_pixels
+    def __init__(self, tools: Tools, lanes: Lanes, scorer: Scorer | None) -> None:
+        self._tools, self._looking, self._registry, self._blobs = tools, tools.looking, tools.registry, tools.blobs
+        self._store, self._pictures, self._bindings = tools.store, tools.store.pictures, tools.store.bindings
+        self._lanes, self._scorer, self._embedding_id = lanes, scorer, tools.info.embedding_id
+        self._keeps = tools.settings.store_pictures != "none"
+        self._most_pixels = tools.settings.max_picture_pixels
 
     async def begin(self, app: str, group: str) -> None:
         """The first group of an app, which is there from the start and can be deleted like any other."""
@@ -95,7 +83,7 @@ class Album:
                 meta=entry.meta,
             )
             number, removed = await self._pictures.add(app, new)
-        await self._removed(removed)
+        await self._tools.removed(removed)
         return number, face
 
     @asynccontextmanager
@@ -119,14 +107,14 @@ class Album:
         return row, await self._load(row.original)
 
     async def remove(self, app: str, name: str) -> None:
-        await self._removed(await self._pictures.remove(app, name))
+        await self._tools.removed(await self._pictures.remove(app, name))
 
     async def clear(self, app: str) -> None:
         """All pictures and faces; the groups stay."""
         more = True
         while more:
             more, removed = await self._pictures.clear_part(app)
-            await self._removed(removed)
+            await self._tools.removed(removed)
 
     # Faces
 
@@ -148,7 +136,7 @@ class Album:
         return spots.unpack(face.spot if face.picture is None else face.picture.spot).spot.box
 
     async def end(self, app: str, token: str) -> None:
-        await self._removed(await self._pictures.end_face(app, token))
+        await self._tools.removed(await self._pictures.end_face(app, token))
 
     async def _cut(self, data: bytes, box: Box) -> bytes:
         # The end of a request whose inference is done: not to be refused now.
@@ -173,7 +161,7 @@ class Album:
         await self._registry.applied(await self._bindings.change_group(app, group, changes, title))
 
     async def delete_group(self, app: str, group: str, parting: Parting) -> None:
-        await self._removed(await self._bindings.delete_group(app, group, parting))
+        await self._tools.removed(await self._bindings.delete_group(app, group, parting))
 
     async def faces_of(self, app: str, group: str, start: int, length: int) -> tuple[int, list[Bound]]:
         (found,) = await self._store.groups(app, [group])
@@ -189,7 +177,7 @@ class Album:
 
     async def unbind(self, app: str, token: str, groups: Sequence[str]) -> Refused:
         removed, refused = await self._bindings.unbind(app, token, groups)
-        await self._removed(removed)
+        await self._tools.removed(removed)
         return refused
 
     async def _template(self, app: str, row: PictureRow) -> bytes | None:
@@ -209,9 +197,7 @@ class Album:
     ) -> tuple[Face, list[tuple[Bound, float]]]:
         """The faces above the threshold of a group they are bound to, the best first, each once."""
         found = await self._store.groups(app, list(dict.fromkeys(groups)))
-        for group in found:
-            if group.embedding_id not in ("", self._embedding_id):
-                raise OtherModel(f"the app's templates are of model {group.embedding_id}")
+        self._tools.refuse_other_model(found)
         sight = await self._looking.look(app, ask, ask.want | Want.EMBEDDING)
         face = sight.faces[0]
         best = await self._best(app, embedding(face), found, threshold, most)
@@ -253,10 +239,6 @@ class Album:
         if self._scorer is None:
             raise ModelMissing("embed")
         return list(zip(hits, self._scorer.scores(hit.cosine for hit in hits), strict=True))
-
-    async def _removed(self, removed: Removed) -> None:
-        await self._registry.applied(removed.write)
-        await self._blobs.remove(removed.pictures)
 
 
 def _stored(vector: FloatArray) -> bytes:

@@ -8,16 +8,9 @@ from dataclasses import dataclass, replace
 from face_server.errors import FaceError, FaceExists, ModelMissing, OtherModel
 from face_server.faces import gates
 from face_server.faces.asks import Ask, Place
-from face_server.faces.keeping import Keeping
-from face_server.faces.limits import AppLimits
-from face_server.faces.looking import Looking
-from face_server.index.registry import Registry
+from face_server.faces.tools import Tools
 from face_server.model import Gates, Want
-from face_server.settings import Settings
-from face_server.store.blobs import Blobs
 from face_server.store.rows import Enrolled, NewFace
-from face_server.store.store import Store
-from face_server.vision.protocol import VisionInfo
 
 TOGETHER = 16  # writes that wait for each other, so that they share a commit
 WAIT = 0.05  # seconds, at most
@@ -58,21 +51,11 @@ class Brought:
 
 
 class Bulk:
-    def __init__(
-        self,
-        looking: Looking,
-        keeping: Keeping,
-        store: Store,
-        registry: Registry,
-        blobs: Blobs,
-        limits: AppLimits,
-        info: VisionInfo,
-        settings: Settings,
-    ) -> None:
-        self._looking, self._keeping = looking, keeping
-        self._store, self._registry, self._blobs, self._limits = store, registry, blobs, limits
-        self.embedding_id, self._capabilities = info.embedding_id, info.capabilities
-        self._faces_per_user = settings.faces_per_user
+    def __init__(self, tools: Tools) -> None:
+        self._looking, self._keeping, self._limits = tools.looking, tools.keeping, tools.limits
+        self._store, self._registry, self._blobs = tools.store, tools.registry, tools.blobs
+        self.embedding_id, self._capabilities = tools.info.embedding_id, tools.info.capabilities
+        self._faces_per_user = tools.settings.faces_per_user
         self._tide = Tide()
 
     async def check(self, app: str, asked: Gates) -> None:

@@ -14,32 +14,19 @@ import numpy as np
 
 from face_server.errors import FaceExists, FaceMissing, GroupMissing
 from face_server.faces.asks import Ask, Place
-from face_server.faces.keeping import Keeping, embedding
-from face_server.faces.looking import Looking
-from face_server.index.registry import Registry
+from face_server.faces.keeping import embedding
+from face_server.faces.tools import Tools
 from face_server.model import Face, Want
-from face_server.settings import Settings
-from face_server.store.blobs import Blobs
 from face_server.store.rows import FaceRow
-from face_server.store.store import Store
 
 
 class Distinct:
     """`alike`: the cosine of two templates from which on they are of the same face."""
 
-    def __init__(
-        self,
-        looking: Looking,
-        keeping: Keeping,
-        store: Store,
-        registry: Registry,
-        blobs: Blobs,
-        embedding_id: str,
-        settings: Settings,
-    ) -> None:
-        self._looking, self._keeping = looking, keeping
-        self._store, self._registry, self._blobs = store, registry, blobs
-        self._embedding_id, self._faces_per_user = embedding_id, settings.faces_per_user
+    def __init__(self, tools: Tools) -> None:
+        self._looking, self._keeping = tools.looking, tools.keeping
+        self._store, self._registry, self._blobs = tools.store, tools.registry, tools.blobs
+        self._embedding_id, self._faces_per_user = tools.info.embedding_id, tools.settings.faces_per_user
         # Between the look for the same face and the write no other write of the app may come.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from face_server.index.registry import Registry
-from face_server.store.blobs import Blobs
-from face_server.store.rows import FaceRow, GroupCount, GroupRef, Removed, UserRow
-from face_server.store.store import Store
+from face_server.faces.tools import Tools
+from face_server.store.rows import FaceRow, GroupCount, GroupRef, UserRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +17,8 @@ class GroupStatistics:
 
 
 class Library:
-    def __init__(self, store: Store, registry: Registry, blobs: Blobs) -> None:
-        self._store, self._registry, self._blobs = store, registry, blobs
+    def __init__(self, tools: Tools) -> None:
+        self._store, self._registry, self._removed = tools.store, tools.registry, tools.removed
 
     async def apps(self) -> list[str]:
         return await self._store.apps()
@@ -80,7 +78,3 @@ class Library:
     async def remove_face(self, app: str, group: str, user: str, token: str) -> None:
         """The last face takes its user with it."""
         await self._removed(await self._store.delete_face(app, group, user, token))
-
-    async def _removed(self, removed: Removed) -> None:
-        await self._registry.applied(removed.write)
-        await self._blobs.remove(removed.pictures)

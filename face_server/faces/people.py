@@ -12,14 +12,10 @@ import numpy as np
 from face_server.errors import FaceMissing, OtherModel
 from face_server.faces import gates
 from face_server.faces.asks import Ask
-from face_server.faces.keeping import Keeping
-from face_server.faces.limits import AppLimits
-from face_server.faces.looking import Looking, Sight
-from face_server.index.registry import Registry
+from face_server.faces.looking import Sight
+from face_server.faces.tools import Tools
 from face_server.model import Feature, Want
-from face_server.store.blobs import Blobs
 from face_server.store.rows import FaceRow, GroupRef
-from face_server.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +25,17 @@ class Person:
 
 
 class People:
-    def __init__(
-        self,
-        looking: Looking,
-        keeping: Keeping,
-        store: Store,
-        registry: Registry,
-        blobs: Blobs,
-        limits: AppLimits,
-        embedding_id: str,
-    ) -> None:
-        self._looking, self._keeping = looking, keeping
-        self._store, self._registry, self._blobs = store, registry, blobs
-        self._limits, self._embedding_id = limits, embedding_id
+    def __init__(self, tools: Tools) -> None:
+        self._tools, self._looking, self._keeping, self._store = tools, tools.looking, tools.keeping, tools.store
+        self._embedding_id = tools.info.embedding_id
 
     async def add(self, app: str, ask: Ask, group: str, info: str, twice: bool = True) -> int:
         """The number of the new face. The same picture twice is two persons, unless that is refused."""
-        self._refuse_other_model(await self._group(app, group))
+        self._tools.refuse_other_model([await self._group(app, group)])
         sight = await self._look(app, ask)
         async with self._keeping.kept(app, sight.faces[0], sight) as new:
             done = await self._store.add_person(app, group, new, self._embedding_id, info, twice)
-        await self._registry.applied(done.write)
+        await self._tools.registry.applied(done.write)
         self._looking.remember_registered(app, sight, sight.faces[0])
         return done.face_id
 
@@ -59,18 +45,15 @@ class People:
         if ask is None:
             done = await self._store.change_face(app, group, face_id, None, self._embedding_id, info)
         else:
-            self._refuse_other_model(await self._group(app, group))
+            self._tools.refuse_other_model([await self._group(app, group)])
             sight = await self._look(app, ask)
             async with self._keeping.kept(app, sight.faces[0], sight) as new:
                 done = await self._store.change_face(app, group, face_id, new, self._embedding_id, info)
             self._looking.remember_registered(app, sight, sight.faces[0])
-        await self._registry.applied(done.write)
-        await self._blobs.remove(done.pictures)
+        await self._tools.removed(done)
 
     async def remove(self, app: str, group: str, face_id: int) -> None:
-        done = await self._store.delete_face_by_id(app, face_id, group)
-        await self._registry.applied(done.write)
-        await self._blobs.remove(done.pictures)
+        await self._tools.removed(await self._store.delete_face_by_id(app, face_id, group))
 
     async def get(self, app: str, group: str, face_id: int) -> Person:
         row = await self._row(app, group, face_id)
@@ -79,7 +62,7 @@ class People:
 
     async def template(self, app: str, group: str, face_id: int) -> Feature:
         """What a picture can be compared with."""
-        self._refuse_other_model(await self._group(app, group))
+        self._tools.refuse_other_model([await self._group(app, group)])
         row = await self._row(app, group, face_id)
         if row.embedding_id != self._embedding_id:
             raise OtherModel(f"the face's template is of model {row.embedding_id}")
@@ -88,7 +71,7 @@ class People:
 
     async def _look(self, app: str, ask: Ask) -> Sight:
         sight = await self._looking.look(app, ask, ask.want | Want.EMBEDDING | gates.wanted(ask.gates))
-        gates.check(sight.faces[0], ask.gates, self._limits.of(app))
+        gates.check(sight.faces[0], ask.gates, self._tools.limits.of(app))
         return sight
 
     async def _group(self, app: str, group: str) -> GroupRef:
@@ -101,7 +84,3 @@ class People:
         if row is None or row.group != group:
             raise FaceMissing(str(face_id))
         return row
-
-    def _refuse_other_model(self, group: GroupRef) -> None:
-        if group.embedding_id not in ("", self._embedding_id):
-            raise OtherModel(f"the app's templates are of model {group.embedding_id}")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from face_server.engine.lanes import Lanes
-from face_server.errors import FaceError, GroupMissing, ModelMissing, NoFace, OtherModel
+from face_server.errors import FaceError, GroupMissing, ModelMissing, NoFace
 from face_server.faces import gates
 from face_server.faces.access import Access
 from face_server.faces.album import Album
@@ -29,12 +29,12 @@ from face_server.faces.looking import Looking, Sight
 from face_server.faces.people import People
 from face_server.faces.reindexing import Reindexing
 from face_server.faces.scoring import Scorer
+from face_server.faces.tools import Tools
 from face_server.index.gallery import Hit
 from face_server.index.registry import Registry, Scan
 from face_server.model import Analysis, Face, Gates, Match, Task, Want
 from face_server.settings import Settings
 from face_server.store.blobs import Blobs
-from face_server.store.rows import GroupRef
 from face_server.store.store import Store
 from face_server.store.tokens import Tokens
 from face_server.vision import portrait
@@ -72,21 +72,17 @@ class FaceService:
         limits: AppLimits,
     ) -> None:
         self.access, self.limits = access, limits
-        self.library = Library(store, registry, blobs)
         self._vision, self._registry, self._store, self._blobs, self._lanes = vision, registry, store, blobs, lanes
         self._looking = Looking(vision, store, tokens, blobs, settings)
         self._keeping = Keeping(self._looking, blobs, lanes, settings)
-        self.people = People(self._looking, self._keeping, store, registry, blobs, limits, vision.info.embedding_id)
-        self.distinct = Distinct(
-            self._looking, self._keeping, store, registry, blobs, vision.info.embedding_id, settings
-        )
-        self.bulk = Bulk(self._looking, self._keeping, store, registry, blobs, limits, vision.info, settings)
-        self.reindexing = Reindexing(vision, store, registry, blobs, together=2 * lanes.count)
         self._settings = settings
         self._scorer = Scorer(vision.info.calibration) if vision.info.calibration else None
-        self.album = Album(
-            self._looking, store, registry, blobs, lanes, self._scorer, vision.info.embedding_id, settings
-        )
+        tools = Tools(self._looking, self._keeping, store, registry, blobs, limits, vision.info, settings)
+        self._refuse_other_model = tools.refuse_other_model
+        self.library, self.people = Library(tools), People(tools)
+        self.distinct, self.bulk = Distinct(tools), Bulk(tools)
+        self.album = Album(tools, lanes, self._scorer)
+        self.reindexing = Reindexing(vision, store, registry, blobs, together=2 * lanes.count)
 
     @property
     def info(self) -> VisionInfo:
@@ -257,12 +253,6 @@ class FaceService:
         if Want.LIVENESS in want:
             self._must_have(Want.LIVENESS, "liveness")
         return want
-
-    def _refuse_other_model(self, groups: list[GroupRef]) -> None:
-        """Templates of two models have nothing to say to each other. An app without a face has no model yet."""
-        for group in groups:
-            if group.embedding_id not in ("", self._vision.info.embedding_id):
-                raise OtherModel(f"the app's templates are of model {group.embedding_id}")
 
     def _must_have(self, want: Want, role: str) -> None:
         if want not in self._vision.info.capabilities:
