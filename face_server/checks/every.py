@@ -16,7 +16,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _asked("clock", lambda: [host.clock(settings.time_zone)])
     yield from _asked("data folder", lambda: host.disk(settings.data_dir))
     yield from _asked("database", lambda: stores.database(settings.database))
-    yield from _asked("Redis", lambda: stores.redis(settings.redis))
+    yield from _asked("Redis", lambda: stores.redis(settings.redis, sealed=settings.key_file is not None))
     if settings.redis:
         yield ok("driver", "workers look at pictures: run face-server doctor where they run, without FACE_REDIS_URL")
         device = "cpu"

@@ -6,17 +6,22 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from face_server.checks.finding import Finding, note, ok, wrong
 from face_server.store import migrate
 
+if TYPE_CHECKING:  # most servers have no Redis
+    from redis.client import Redis
+
 SECONDS = 5
 CHECKED_BYTES = 1 << 30  # a larger file takes minutes to check
 LEAST_REDIS = (6, 2)  # takes over the work of a dead worker
 MOST_APART = 2.0  # seconds
+KEEPS = "noeviction"
 
 
 def database(place: Path | str) -> Iterator[Finding]:
@@ -80,7 +85,8 @@ async def _postgres(url: str) -> list[Finding]:
     return [_schema(kind, revision) or ok("database", kind), *_clock("database", apart)]
 
 
-def redis(url: str) -> Iterator[Finding]:
+def redis(url: str, sealed: bool = False) -> Iterator[Finding]:
+    """`sealed`: with a key file, so that no face may lie on a disk as it is."""
     if not url:
         yield ok("Redis", "not used: FACE_REDIS_URL is not set")
         return
@@ -89,18 +95,41 @@ def redis(url: str) -> Iterator[Finding]:
 
     where = _shown(url)
     try:
-        with Redis.from_url(url, socket_connect_timeout=SECONDS, socket_timeout=SECONDS) as client:
+        patience = {"socket_connect_timeout": SECONDS, "socket_timeout": SECONDS}
+        with Redis.from_url(url, decode_responses=True, **patience) as client:
             version = str(client.info("server")["redis_version"])
             seconds, microseconds = client.time()
+            kept = _kept(client)
     except (RedisError, OSError, ValueError) as error:
         do = "is it running, is the address in FACE_REDIS_URL right, does a firewall lie between?"
         yield wrong("Redis", f"{where} does not answer: {_reason(error)}", do)
         return
     if tuple(int(part) for part in version.split(".")[:2]) < LEAST_REDIS:
         yield wrong("Redis", f"{version} at {where} is too old", "use Redis 6.2 or newer")
+    elif sealed and _writes(kept):
+        said = f"{version} at {where} writes to its disk, and pictures pass through it as they came"
+        yield wrong("Redis", said, "CONFIG SET save '' and appendonly no: nothing in it has to outlive it")
+    elif kept.get("maxmemory-policy", KEEPS) != KEEPS:
+        said = f"{version} at {where} forgets when it is full: its maxmemory-policy is {kept['maxmemory-policy']}"
+        yield note("Redis", said, f"maxmemory-policy {KEEPS}: who is refused knows it, and tries again")
     else:
         yield ok("Redis", f"{version} at {where}")
     yield from _clock("Redis", abs(seconds + microseconds / 1e6 - time.time()))
+
+
+def _kept(client: Redis) -> dict[str, str]:
+    """Nothing where it may not be asked for, as in many a cloud."""
+    from redis.exceptions import ResponseError
+
+    found: dict[str, str] = {}
+    with suppress(ResponseError):
+        for name in ("save", "appendonly", "maxmemory-policy"):
+            found |= {str(key): str(value) for key, value in client.config_get(name).items()}
+    return found
+
+
+def _writes(kept: dict[str, str]) -> bool:
+    return bool(kept.get("save")) or kept.get("appendonly") == "yes"
 
 
 def _clock(of: str, apart: float) -> Iterator[Finding]:
