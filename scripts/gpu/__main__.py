@@ -70,11 +70,16 @@ def keyed(part: str, row: Row) -> tuple[object, ...]:
 
 def measured(part: str, old: list[Row], rows: Iterator[Row], keep: Callable[[list[Row]], None]) -> None:
     found = {keyed(part, row): row for row in old}
+    seen: set[tuple[object, ...]] = set()
     for row in rows:
+        seen.add((row.get("pack"), row.get("stage")))
         print(json.dumps(row), flush=True)
         found.pop(keyed(part, row | {"batch": None}), None)  # it said why there was no figure
         found[keyed(part, row)] = row
         keep(list(found.values()))
+    packs = {pack for pack, _ in seen}
+    # A network that a pack has no more has no figures either.
+    keep([row for row in found.values() if row.get("pack") not in packs or (row["pack"], row.get("stage")) in seen])
 
 
 def arguments() -> argparse.Namespace:

@@ -40,13 +40,18 @@ def decoding(seconds: float) -> Iterator[Row]:
         yield {"stage": "decode", "what": f"JPEG {size}", "batch": 1, "qps": a_second}
 
 
-def networks(pack: Pack, device: str, batches: Sequence[int], seconds: float) -> Iterator[Row]:
-    """One thread on a CPU, as a lane is; on a card in single and in half precision."""
+def names(pack: Pack) -> dict[Path, str]:
+    """Of each network: the roles that it has."""
     roles: dict[Path, str] = {}
     for name, role in pack.roles.items():
         for file in role.files:
             roles[file] = f"{roles[file]}, {name}" if file in roles else name
-    for file, stage in roles.items():
+    return roles
+
+
+def networks(pack: Pack, device: str, batches: Sequence[int], seconds: float) -> Iterator[Row]:
+    """One thread on a CPU, as a lane is; on a card in single and in half precision."""
+    for file, stage in names(pack).items():
         data = file.read_bytes()
         yield from _network(data, stage, "32 bit", device, batches, seconds)
         if device != "cpu":

@@ -1,5 +1,6 @@
 """What writes docs/benchmarks.md: right searches, a pack of the size that is said, figures read as they are."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from face_server.vision.adapters import make
 from face_server.vision.offline import net
 from face_server.vision.packs import find_pack
-from scripts.gpu import card, large_pack, page, searches
+from scripts.gpu import card, large_pack, page, searches, stages
+from scripts.gpu.__main__ import measured
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,22 @@ def test_what_a_card_does_not_tell_is_left_out() -> None:
     said = card.averages("50, 1000, [N/A]\n100, 2000, [N/A]\n7, 30")
     assert said == {"utilization.gpu": 75.0, "memory.used": 1500.0}
     assert card.averages("") == {}
+
+
+def test_the_figures_are_of_the_networks_that_ship() -> None:
+    rows = json.loads((page.FIGURES / "cpu.json").read_text())["stages"]
+    known = {row["stage"] for row in rows if row["pack"] == "builtin"}
+    assert known == set(stages.names(find_pack("builtin", Path())).values())
+
+
+def test_a_network_that_is_gone_loses_its_figures() -> None:
+    def row(pack: str, stage: str, qps: float) -> dict[str, object]:
+        return {"pack": pack, "stage": stage, "what": "32 bit", "batch": 1, "qps": qps}
+
+    kept: list[list[dict[str, object]]] = []
+    old = [row("builtin", "eyes, nose", 1), row("builtin", "nose", 1), row("large", "ears", 1)]
+    measured("stages", old, iter([row("builtin", "eyes", 2), row("builtin", "nose", 2)]), kept.append)
+    assert kept[-1] == [row("builtin", "nose", 2), row("large", "ears", 1), row("builtin", "eyes", 2)]
 
 
 def test_the_page_is_made_of_the_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
