@@ -1,5 +1,7 @@
 """`face-server size`: the formula, and a machine never smaller for more."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -53,3 +55,16 @@ def test_the_word() -> None:
     done = CliRunner().invoke(app, ["--faces", "1000000", "--qps", "100", "--gpu-qps", "40"])
     assert "GPUs    4 instead of the cores; galleries take 0.3 GB" in done.output
     assert CliRunner().invoke(app, ["--faces", "1", "--qps", "1", "--interface", "both"]).exit_code == 2
+
+
+def test_the_page_says_what_the_formula_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sizing.md").read_text()
+    for line in (f"{BUILTIN.base_mb} MB", f"{BUILTIN.face_bytes} bytes", f"{BUILTIN.disk_bytes} bytes"):
+        assert f"| {line} |" in page
+    for cost in (BUILTIN.identify_ms, BUILTIN.detect_ms):
+        assert f"| {cost} ms, {1000 / cost:.0f} a second |" in page
+    for name, faces in {"10,000": 10**4, "100,000": 10**5, "1 million": 10**6, "10 million": 10**7}.items():
+        whole, bare = (need(faces, 100, "identify", kept, BUILTIN) for kept in (True, False))
+        disk = f"{whole.disk_gb:,} GB, {bare.disk_gb} without"
+        row = f"| {whole.cores} | {whole.memory_gb} GB | {disk} | {whole.card_gb} GB |"
+        assert any(line.startswith(f"| {name} | ") and line.endswith(row) for line in page.splitlines()), row
