@@ -129,24 +129,18 @@ class LocalGallery:
     def search(self, queries: Vectors, limit: int, users: Sequence[int] | None = None) -> list[list[Hit]]:
         with self.lock.reading():
             if users is not None:
-                ranked = self._rank(queries, np.flatnonzero(np.isin(self._user_ids[: self._count], users)))
-            else:
-                ranked = self._nearest(queries, limit)
-            return [self._best_per_user(rows, scores, limit) for rows, scores in zip(*ranked, strict=True)]
-
-    def _nearest(self, queries: Vectors, limit: int) -> Ranked:
-        """Rows and cosines, nearest first, enough of them for `limit` users where the group has as many."""
-        k = NEIGHBOURS * limit
-        if k < self._count:
-            rows, scores = self._closest(queries, k)
-            if all(len(np.unique(self._user_ids[found])) >= limit for found in rows):
-                return rows, scores
-        return self._rank(queries, np.arange(self._count))
+                theirs = np.flatnonzero(np.isin(self._user_ids[: self._count], users))
+                return self._best(self._rank(queries, theirs), limit)
+            k = NEIGHBOURS * limit
+            if k < self._count:
+                found = self._best(self._closest(queries, k), limit)
+                if all(len(hits) == limit for hits in found):
+                    return found
+            return self._best(self._rank(queries, np.arange(self._count)), limit)
 
     def best_of(self, queries: Vectors, found: Sequence[Ids], limit: int) -> list[list[Hit]]:
         """Of the rows that were found for each query. For who holds the lock for reading."""
-        ranked = self._compare(queries, found, len(self))
-        return [self._best_per_user(rows, scores, limit) for rows, scores in zip(*ranked, strict=True)]
+        return self._best(self._compare(queries, found, len(self)), limit)
 
     def _closest(self, queries: Vectors, k: int) -> Ranked:
         if self._shortlist is not None:
@@ -180,12 +174,20 @@ class LocalGallery:
             scores[:, start : start + _SCAN] = queries @ part.T
         return scores
 
+    def _best(self, ranked: Ranked, limit: int) -> list[list[Hit]]:
+        """For each query the nearest users, each with its best face."""
+        return [self._best_per_user(rows, scores, limit) for rows, scores in zip(*ranked, strict=True)]
+
     def _best_per_user(self, rows: Ids, scores: Vectors, limit: int) -> list[Hit]:
-        _, first = np.unique(self._user_ids[rows], return_index=True)
-        best = np.sort(first)[:limit]
-        users, faces = self._user_ids[rows[best]].tolist(), self._face_ids[rows[best]].tolist()
-        found = zip(users, faces, scores[best].tolist(), strict=True)
-        return [Hit(self.group_id, user_id, face_id, score) for user_id, face_id, score in found]
+        """In plain Python: for a few rows NumPy needs longer to begin than this needs in all."""
+        best: dict[int, Hit] = {}
+        owners, faces = self._user_ids[rows].tolist(), self._face_ids[rows].tolist()
+        for user_id, face_id, score in zip(owners, faces, scores.tolist(), strict=True):
+            if user_id not in best:
+                best[user_id] = Hit(self.group_id, user_id, face_id, score)
+                if len(best) == limit:
+                    break
+        return list(best.values())
 
     # The whole of it
 
