@@ -18,6 +18,7 @@ from face_server.licence.seat import seats
 from face_server.ops import surroundings
 from face_server.ops.card import Card
 from face_server.ops.gauges import LARGEST, Figure, Now, galleries
+from face_server.ops.metrics import TOGETHER, Figures
 from face_server.ops.surroundings import Surroundings
 from face_server.store.store import Store
 
@@ -179,3 +180,22 @@ async def test_seats_of_a_licence() -> None:
     server.server_close()
     (down,) = await surroundings.licence(lambda: seats(url))()
     assert (down.name, down.value) == ("face_licence_up", 0)
+
+
+@pytest.mark.parametrize("times", [1, TOGETHER - 1, 3 * TOGETHER + 1])
+def test_every_observation_is_counted_when_somebody_asks(times: int) -> None:
+    figures = Figures()
+
+    def observe() -> None:
+        for _ in range(times):
+            figures.executed("embed", 2, 0.0, 0.5)
+
+    lanes = [threading.Thread(target=observe) for _ in range(2)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    for figure, each in (("batch_size", 2.0), ("queue_seconds", 0.0), ("execution_seconds", 0.5)):
+        asked = figures.registry.get_sample_value
+        assert asked(f"face_model_{figure}_count", {"model": "embed"}) == 2 * times
+        assert asked(f"face_model_{figure}_sum", {"model": "embed"}) == 2 * times * each
