@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -84,6 +86,7 @@ def complete(pixels: Pixels, box: Floats, points: Floats | None) -> int:
 def inside(pixels: Pixels, box: Floats) -> Pixels:
     """The part of the box that lies in the picture, at least one pixel."""
     height, width = pixels.shape[:2]
-    left, top = (int(value) for value in np.clip(box[:2], 0, (width - 1, height - 1)))
-    right, bottom = (int(value) for value in np.clip(np.ceil(box[2:]), 0, (width, height)))
-    return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+    x1, y1, x2, y2 = box.tolist()
+    left, top = int(min(max(x1, 0), width - 1)), int(min(max(y1, 0), height - 1))
+    right, bottom = math.ceil(min(max(x2, left + 1), width)), math.ceil(min(max(y2, top + 1), height))
+    return pixels[top:bottom, left:right]
