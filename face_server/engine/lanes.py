@@ -80,7 +80,9 @@ class Lanes:
         self._limits = (queue_length, queue_bytes)
         self._meter = meter or NoMeter()
         self._pace = Pace()
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        # Lanes without work. The last one to stop is the first to go on: its caches still know the networks.
+        self._idle: list[threading.Condition] = []
         self._urgent: deque[_Job[object]] = deque()
         self._waiting: deque[_Job[object]] = deque()
         self._background: deque[_Job[object]] = deque()
@@ -95,7 +97,7 @@ class Lanes:
     @property
     def ready(self) -> bool:
         """Asking also tries again to replace a lane that could not be replaced before."""
-        with self._wake:
+        with self._lock:
             self._replace_dead()
             return self._alive == self.count and not self._closed
 
@@ -164,7 +166,7 @@ class Lanes:
         return _Job(work, size, urgent, loop, loop.create_future(), copy_context(), request, time.monotonic(), behind)
 
     def _enqueue(self, job: _Job[T]) -> None:
-        with self._wake:
+        with self._lock:
             if self._closed:
                 raise Busy(Stage.SHUTDOWN)
             self._replace_dead()
@@ -176,7 +178,12 @@ class Lanes:
                 self._admit(job.size, job.request)
                 self._waiting.append(job)  # type: ignore[arg-type]
             self._bytes += job.size
-            self._wake.notify()
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Called with the lock held."""
+        if self._idle:
+            self._idle.pop().notify()
 
     def _admit(self, size: int, request: RequestContext | None) -> None:
         longest, heaviest = self._limits
@@ -191,13 +198,14 @@ class Lanes:
 
     def close(self) -> None:
         """Refuse what waits and what comes; what runs may end."""
-        with self._wake:
+        with self._lock:
             self._closed = True
             jobs = [*self._urgent, *self._waiting, *self._background]
             for queue in (self._urgent, self._waiting, self._background):
                 queue.clear()
             self._bytes = 0
-            self._wake.notify_all()
+            while self._idle:
+                self._wake_one()
         for job in jobs:
             self._meter.refused(Stage.SHUTDOWN.value)
             self._settle(job, None, Busy(Stage.SHUTDOWN))
@@ -208,16 +216,17 @@ class Lanes:
         lower_priority()
         if self.count == len(cores := usable_cores()):
             stay_on(cores[number])
+        wake = threading.Condition(self._lock)
         try:
-            while (job := self._take()) is not None:
+            while (job := self._take(wake)) is not None:
                 self._run(job)
                 del job  # an idle lane must not keep the last picture alive
         except BaseException:
             log.exception("a lane died")
             self._bury()
 
-    def _take(self) -> _Job[object] | None:
-        with self._wake:
+    def _take(self, wake: threading.Condition) -> _Job[object] | None:
+        with self._lock:
             while not self._closed:
                 queue = self._urgent or self._waiting
                 if not queue:
@@ -228,7 +237,8 @@ class Lanes:
                     self._bytes -= job.size
                     self._running += 1
                     return job
-                self._wake.wait()
+                self._idle.append(wake)
+                wake.wait()
         self._answers.send()  # what was held for work that is refused now
         return None
 
@@ -261,7 +271,7 @@ class Lanes:
         self._answers.give(job, hold=more and not job.urgent)
 
     def _learn(self, job: _Job[object], seconds: float | None) -> None:
-        with self._wake:
+        with self._lock:
             self._running -= 1
             if seconds is None:
                 return
@@ -272,7 +282,7 @@ class Lanes:
             self._seconds += (seconds - self._seconds) * (LEARNING if self._seconds else 1.0)
 
     def _bury(self) -> None:
-        with self._wake:
+        with self._lock:
             self._alive -= 1
             self._replace_dead()
 
