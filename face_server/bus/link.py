@@ -33,6 +33,11 @@ async def learn(url: str, digest: str) -> VisionInfo | None:
     return None if known is None else wire.decode(VisionInfo, known)
 
 
+def _behind(entry: bytes) -> str:
+    milliseconds, _, number = entry.decode().partition("-")
+    return f"{milliseconds}-{int(number or 0) + 1}"
+
+
 class Link:
     def __init__(self, url: str, digest: str, server: str) -> None:
         self.names = Names(digest)
@@ -59,7 +64,7 @@ class Link:
     async def read(self, wait: bool = True) -> list[bytes]:
         """Answers that were not read before."""
         block: Command = ("BLOCK", READ_BLOCK_MS) if wait else ()
-        trim: Command = ("XTRIM", self.answers, "MINID", self._last)
+        trim: Command = ("XTRIM", self.answers, "MINID", _behind(self._last))  # no face stays there that was read
         read: Command = ("XREAD", "COUNT", AT_ONCE, *block, "STREAMS", self.answers, self._last)
         _, streams = await self._reading(trim, read)
         found = [entry for _, entries in streams or () for entry in entries]
