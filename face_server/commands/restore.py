@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +32,9 @@ def restore(
     from face_server.backup.restoring import restore as bring_back
 
     def work(settings: Settings) -> Manifest:
-        made = bring_back(folder, settings, force)
+        with _galleries_elsewhere(settings) as forget:
+            made = bring_back(folder, settings, force)
+            forget()
         asyncio.run(_note(settings, made))
         return made
 
@@ -39,6 +43,18 @@ def restore(
         remote.print_json({"folder": str(folder), **asdict(found)})
         return
     print(f"{told(found)} are back, as of {found.taken}")
+
+
+@contextmanager
+def _galleries_elsewhere(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Those in Milvus follow another history. Where it does not answer, nothing is begun."""
+    if not settings.milvus_url:
+        yield lambda: None
+        return
+    from face_server.index.milvus_traces import MilvusTraces
+
+    with closing(MilvusTraces(settings.milvus_url, settings.milvus_token.get_secret_value())) as traces:
+        yield traces.drop
 
 
 async def _note(settings: Settings, found: Manifest) -> None:
