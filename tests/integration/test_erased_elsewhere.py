@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from face_server.commands import purge
+from face_server.commands import backup, purge, restore
 from face_server.store import in_redis
 from face_server.store.scanning import Scanner
 from face_server.store.schema import users
@@ -142,6 +142,23 @@ async def test_what_is_left_in_milvus_is_told(milvus: Any, tmp_path: Path, monke
     report = await erased(folder, "--user", NAME, code=1, FACE_MILVUS_URL=str(folder / "milvus.db"))
     assert report["elsewhere"]["Milvus"] == {"read": 2, "found": 4}, "by user and by face, in two models"
     assert any("milvus.db" in name for name in report["files_with_pieces"])
+
+
+async def test_galleries_of_another_history_go_when_a_backup_comes_back(milvus: Any, tmp_path: Path) -> None:
+    from face_server.index.milvus_traces import MilvusTraces, Whom
+
+    folder, place = tmp_path / "data", tmp_path / "milvus.db"
+    await two_people(folder)
+    (await galleries(milvus, folder, place))._client.close()
+    for word, *line in (
+        (backup.app, str(tmp_path / "backup"), "--data-dir", str(folder)),
+        (restore.app, str(tmp_path / "backup"), "--data-dir", str(tmp_path / "back")),
+    ):
+        done = await asyncio.to_thread(CliRunner().invoke, word, line, env={"FACE_MILVUS_URL": str(place)})
+        assert done.exit_code == 0, done.output
+    traces = MilvusTraces(str(place), "")
+    assert traces.left(Whom(users=[1])) == (0, 0)
+    traces.close()
 
 
 async def test_in_a_cluster_only_these_people_go(milvus: Any, tmp_path: Path) -> None:
