@@ -142,6 +142,7 @@ class MilvusShelf:
         self._client = client
         model = hashlib.sha256(embedding_id.encode()).hexdigest()[:16]
         self._faces, self._marks = f"faces_{model}", f"marks_{model}"
+        self._missed: set[int] = set()  # groups that were not there any more when it was last asked for
         with answered():
             self._prepare(dimensions, index, partitions)
 
@@ -203,9 +204,11 @@ class MilvusShelf:
             while page := pages.next():
                 known += [int(row["group_id"]) for row in page]
             pages.close()
-        for group_id in known:
-            if group_id not in group_ids:
-                self.remove(group_id)
+        gone = {group_id for group_id in known if group_id not in group_ids}
+        # One that another server has just made may have been too new for the list: it is in the next one.
+        for group_id in gone & self._missed:
+            self.remove(group_id)
+        self._missed = gone - self._missed
 
 
 def open_shelf(
