@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 
 _LONGEST = 64  # characters in the audit log
 
 
 def who() -> str:
+    """As the system knows them: variables of the environment can be set by anybody, so they say nothing, but that of
+    `sudo` does when it is root who has it."""
+    own, behind = os.getuid(), os.environ.get("SUDO_USER", "")
+    name = _name(own)
+    return (f"{behind} as {name}" if own == 0 and behind not in ("", name) else name)[:_LONGEST]
+
+
+def _name(uid: int) -> str:
     """A container may run as a number that has no name."""
     try:
-        return getpass.getuser()[:_LONGEST]
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sqlite3
 import time
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 
 from face_server.commands import admin, apps, backup, restore, seal
 from face_server.commands.noted import noted
+from face_server.commands.person import who
 from tests.small_library import open_store
 
 WORDS = {each.__name__.rpartition(".")[2]: each.app for each in (admin, apps, backup, restore, seal)}
@@ -58,7 +58,7 @@ def test_every_change_has_its_line(tmp_path: Path) -> None:
         ("set_password", "", {"name": "ann", "role": "viewer"}, "ok"),
         ("delete_app", "gate", {"groups": "0", "faces": "0"}, "ok"),
     ]
-    me = getpass.getuser()
+    me = who()
     assert {(line["name"], line["role"], line["source"]) for line in found} == {(me, "shell", "command line")}
     assert all(begun <= line["time"] <= time.time() for line in found)
     for word in (secret, "a long enough one"):
