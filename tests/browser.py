@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 playwright = pytest.importorskip("playwright.async_api", reason="needs the package playwright")
 axe = pytest.importorskip("axe_playwright_python", reason="needs the package axe-playwright-python")
 
-from playwright.async_api import Browser, Page, async_playwright, expect  # noqa: E402
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect  # noqa: E402
+
+__all__ = ["Browser", "expect"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needed = [
@@ -28,7 +31,10 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
 ]
 WIDTHS = {"desktop": (1280, 800), "phone": (375, 812)}
-VIEWS = {"en": ("desktop", "light"), "zh": ("phone", "dark")}  # where a visit begins
+VIEWS: dict[str, tuple[str, Literal["light", "dark"]]] = {
+    "en": ("desktop", "light"),
+    "zh": ("phone", "dark"),
+}  # where a visit begins
 SECONDS = 60  # other tests may have the cores
 ARTIFACTS = Path(os.environ.get("FACE_ARTIFACTS") or Path(__file__).parents[1] / "artifacts")
 expect.set_options(timeout=SECONDS * 1000)
@@ -48,9 +54,13 @@ class Visit:
     troubles: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda said: said.type == "error" and self.troubles.append(said.text))
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("request", lambda asked: self._inside(asked.url))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.troubles.append(message.text)
 
     def _inside(self, address: str) -> None:
         if not address.startswith((self.url, "blob:", "data:")):

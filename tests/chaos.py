@@ -176,8 +176,8 @@ def run(seconds: float, seed: int = 1) -> Counts:
                 time.sleep(CALM)
             finally:
                 load.over.set()
-            for each in clients:
-                each.result()
+            for client in clients:
+                client.result()
         load.counts.recovery = max(0.0, load.last_refusal - last_fault)
         load.check_added()
         return load.counts

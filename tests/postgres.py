@@ -99,13 +99,13 @@ class Postgres:
         self._run("initdb", "-D", self._data, "-U", USER, "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
 
     def _run(self, program: str, *arguments: object) -> None:
-        command = [self._programs / program, *map(str, arguments)]
+        command = [str(self._programs / program), *map(str, arguments)]
         subprocess.run(command, check=True, stdout=self._log, stderr=self._log, cwd="/", **_other_user())
 
     def start(self) -> Postgres:
         settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         given = [f"{name}={value}" for name, value in settings.items()] + list(self._options)
-        command = [self._programs / "postgres", "-D", str(self._data), *(f"-c{each}" for each in given)]
+        command = [str(self._programs / "postgres"), "-D", str(self._data), *(f"-c{each}" for each in given)]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd="/", **_other_user())
         ready = self._programs / "pg_isready"
         end = time.monotonic() + 60
@@ -145,7 +145,7 @@ class Postgres:
         return self.new_database(self._template)
 
     def execute(self, *statements: str, database: str = "postgres") -> str:
-        command = [self._programs / "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(database)]
+        command = [str(self._programs / "psql"), "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(database)]
         said = subprocess.run(
             [*command, *(part for each in statements for part in ("-c", each))],
             check=True,

@@ -20,7 +20,8 @@ from face_server.index.gallery import Hit
 from face_server.index.registry import Registry
 from face_server.index.snapshots import Snapshots
 from face_server.store import migrate
-from face_server.store.rows import Enrolled, NewFace
+from face_server.store.reading import Reading
+from face_server.store.rows import Enrolled, FaceRow, NewFace
 from face_server.store.store import Store
 
 DIMENSIONS = 16
@@ -44,6 +45,12 @@ def face(number: int, picture: str = "", **meta: Any) -> NewFace:
 
 async def scan(work: Callable[[], list[list[Hit]]]) -> list[list[Hit]]:
     return await asyncio.to_thread(work)
+
+
+async def rows_of(store: Reading, app: str = APP) -> list[FaceRow]:
+    """Every face of an app, in the order of their numbers."""
+    found = [row for group in await store.list_groups(app) for row in await store.faces_after(group, 0, 100_000)]
+    return sorted(found, key=lambda row: row.id)
 
 
 @dataclass

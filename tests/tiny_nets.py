@@ -1,12 +1,15 @@
 """Networks of a few kilobytes with the inputs, outputs and node names of well-known exports, and random weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 _IR, _OPSET = 8, 11
+
+Outputs = Sequence[tuple[str, list[int | str]]]
 
 
 def scrfd(seed: int = 1) -> bytes:
@@ -32,7 +35,7 @@ def scrfd(seed: int = 1) -> bytes:
             # Distances and offsets of either sign; a score lies in 0..1.
             nodes.append(_node("Sigmoid" if width == 1 else "Abs" if width == 4 else "Identity", [f"r_{name}"], name))
             outputs[width].append(name)
-    named = [(name, [0, width]) for width, names in outputs.items() for name in names]
+    named: Outputs = [(name, [0, width]) for width, names in outputs.items() for name in names]
     return _model(nodes, tensors, ("input.1", [1, 3, "?", "?"]), named)
 
 
@@ -118,7 +121,7 @@ def _dense(
     return _model(nodes, tensors, (source, ["None", 3, side, side]), [("fc1", ["None", size])])
 
 
-def _node(kind: str, inputs: Sequence[str], output: str, **attributes: object) -> onnx.NodeProto:
+def _node(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(kind, list(inputs), [output], name=output, **attributes)
 
 
@@ -126,7 +129,7 @@ def _model(
     nodes: Sequence[onnx.NodeProto],
     tensors: Sequence[onnx.TensorProto],
     source: tuple[str, list[int | str]],
-    outputs: Sequence[tuple[str, list[int | str]]],
+    outputs: Outputs,
 ) -> bytes:
     graph = helper.make_graph(
         nodes,
@@ -135,4 +138,5 @@ def _model(
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs],
         tensors,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
+    return bytes(model.SerializeToString())

@@ -136,19 +136,6 @@ class Reading:
         query = _FACE.where(faces.c.user_id == person.id).order_by(faces.c.id)
         return await self._faces(query)
 
-    async def page_of_faces(
-        self, app: str, group: str | None, start: int = 0, length: int | None = None
-    ) -> tuple[int, list[FaceRow]]:
-        """How many faces there are in the group or the app, and one page of them."""
-        where = [faces.c.app_id == sa.select(apps.c.id).where(apps.c.name == app).scalar_subquery()]
-        if group is not None:
-            (ref,) = await self.groups(app, [group])
-            where.append(faces.c.group_id == ref.id)
-        counted = sa.select(sa.func.count()).select_from(_FACE.where(*where).subquery())
-        total = int(await self._value(counted))
-        page = _page(_FACE.where(*where).order_by(faces.c.id), start, length)
-        return total, await self._faces(page)
-
     async def faces_after(self, group: GroupRef, face_id: int, length: int, but_of: str | None = None) -> list[FaceRow]:
         """So many faces of the group behind one of them, in order of their numbers: for who reads them all.
         `but_of`: only those of other models."""

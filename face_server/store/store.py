@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -150,15 +149,6 @@ class Store(Reading):
         write, _ = await self._write(app, work, create=True, told={"group": group})
         return write
 
-    async def set_group_meta(self, app: str, group: str, meta: Mapping[str, Any]) -> Write:
-        def work(writing: Writing) -> None:
-            writing.run(
-                sa.update(groups).where(groups.c.id == writing.group(group)).values(meta=json.dumps(dict(meta)))
-            )
-
-        write, _ = await self._write(app, work, told={"group": group})
-        return write
-
     async def delete_group(self, app: str, group: str) -> Removed:
         """At once for callers. A large group's rows are cleared by `upkeep` afterwards."""
 
@@ -243,14 +233,6 @@ class Store(Reading):
             return unused(writing, [writing.replace_face(group_id, user_id, face_id, own)])
 
         return Removed(*await self._write(app, work, told={"group": group, "face_id": str(face_id)}))
-
-    async def set_face_meta(self, app: str, face_id: int, meta: Mapping[str, Any]) -> Write:
-        def work(writing: Writing) -> None:
-            writing.owner(face_id)
-            writing.run(sa.update(faces).where(faces.c.id == face_id).values(meta=json.dumps(dict(meta))))
-
-        write, _ = await self._write(app, work, told={"face_id": str(face_id)})
-        return write
 
     async def delete_face(self, app: str, group: str, user: str, token: str) -> Removed:
         """The last face takes its user with it."""

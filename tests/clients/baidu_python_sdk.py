@@ -5,6 +5,7 @@ Started as: SITE URL API_KEY SECRET_KEY. Only the host is patched.
 
 import json
 import sys
+from typing import Any
 
 site, url, key, secret = sys.argv[1:]
 sys.path.insert(0, site)
@@ -22,7 +23,7 @@ client = AipFace("1", key, secret)
 methods = sorted(name for name in dir(AipFace) if not name.startswith("_") and callable(getattr(AipFace, name)))
 
 
-def answer(method, arguments):
+def answer(method: str, arguments: list[Any]) -> Any:
     if method == "list of methods":
         return methods
     if method == "spoil token":

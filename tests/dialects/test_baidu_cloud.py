@@ -168,8 +168,9 @@ READS = (
     "v3/faceset/user/get",
     "v3/faceset/face/getlist",
     "capture/search",
+    "v3/faceset/group/getlist",
+    "v3/faceset/group/getusers",
 )
-READS += ("v3/faceset/group/getlist", "v3/faceset/group/getusers")
 ARRAYS = ("v3/match", "v3/faceverify")
 
 
@@ -299,7 +300,8 @@ def test_tokens_that_are_none(http: httpx.Client, astronaut: bytes) -> None:
 
 
 def test_no_token_at_all(http: httpx.Client) -> None:
-    for how in ({"params": {}}, {"params": {"access_token": ""}}, {"params": {"appid": "a"}}):
+    ways: tuple[dict[str, Any], ...] = ({"params": {}}, {"params": {"access_token": ""}}, {"params": {"appid": "a"}})
+    for how in ways:
         assert call(http, "", "v3/detect", **how)["error_code"] == 100
     signed = {**JSON, "authorization": "bce-auth-v1/ak/2026-01-01T00:00:00Z/1800/host/0123"}
     assert call(http, "", "v3/detect", params={}, headers=signed)["error_code"] == 14

@@ -43,7 +43,8 @@ def mp4(
         stream = cast("av.VideoStream", output.add_stream(codec, rate=25, options=options))
         for number, values in enumerate(frames):
             if number == 0:
-                stream.height, stream.width, stream.pix_fmt = *values.shape[:2], "yuv420p"
+                stream.height, stream.width = values.shape[:2]
+                stream.pix_fmt = "yuv420p"
             output.mux(stream.encode(av.VideoFrame.from_ndarray(values, format="bgr24")))
         output.mux(stream.encode(None))
     return buffer.getvalue()
@@ -165,7 +166,7 @@ def test_no_video(http: httpx.Client) -> None:
     assert checked(http.post(PATHS[0], content=b"{"))["err_msg"] == "param[] is null"
     assert checked(http.post(PATHS[0], json={"video_base64": 5}))["err_no"] in (222001, 222203)
     for sent in ({"data": {"a": "b"}}, {"files": {"video": ("", b"")}}, {"files": {"other": ("a", b"b")}}):
-        assert checked(http.post(PATHS[0], **sent))["err_no"] == 222001  # type: ignore[arg-type]
+        assert checked(http.post(PATHS[0], **sent))["err_no"] == 222001
 
 
 def test_what_is_no_video(http: httpx.Client, video: bytes, astronaut: bytes) -> None:

@@ -55,7 +55,8 @@ def known(api: Baidu, photos: Path) -> list[tuple[str, str]]:
 
 def test_people_are_told_apart(api: Baidu, known: list[tuple[str, str]], pack: tuple[str, Path]) -> None:
     assert len(known) >= 24
-    same, different = [], []
+    same: list[float] = []
+    different: list[float] = []
     for (one, first), (other, second) in itertools.combinations(known, 2):
         score = api("face/match", [token(first), token(second)]).result["score"]
         (same if one == other else different).append(score)

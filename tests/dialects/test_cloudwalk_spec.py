@@ -62,7 +62,8 @@ def good(api: Api, astronaut: bytes) -> Iterator[dict[str, str]]:
     feature = api("/face/tool/feature", img=picture)["feature"]
     yield {
         **dict.fromkeys(("img", "imgA", "imgB"), picture),
-        **dict.fromkeys(("featureA", "featureB"), feature),
+        "featureA": feature,
+        "featureB": feature,
         "groupId": group,
         "faceId": str(face_id),
         "mode": "true",
@@ -132,11 +133,13 @@ def bad_values(param: dict[str, Any]) -> Iterator[tuple[Any, int]]:
         if param.get("enum"):
             yield ("queryByNothing", 4100)
     elif "int" in param["type"]:
-        yield from ((word, 4101) for word in ("x", "1.5", -1, True, [], 1e99, "9" * 40))
+        numbers: tuple[Any, ...] = ("x", "1.5", -1, True, [], 1e99, "9" * 40)
+        yield from ((word, 4101) for word in numbers)
         if param.get("min"):
             yield ("0", 4101)
     elif param["type"].startswith("bool"):
-        yield from ((word, 4101) for word in ("yes", "1", 1, [], {}))
+        words: tuple[Any, ...] = ("yes", "1", 1, [], {})
+        yield from ((word, 4101) for word in words)
 
 
 def test_every_parameter_with_every_bad_value(api: Api, contract: dict[str, Any], good: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ PATH = "/face/tool/removeWater"
 
 def negative() -> bytes:
     """A network that no mesh remover is: what it has painted cannot be mistaken."""
-    shape = ["n", "h", "w", 3]
+    shape: list[str | int | None] = ["n", "h", "w", 3]
     nodes = [
         helper.make_node("Cast", ["image"], ["seen"], to=TensorProto.FLOAT),
         helper.make_node("Sub", ["white", "seen"], ["image_clean"]),
@@ -94,7 +95,7 @@ def test_small_pictures_are_cleaned_as_a_whole_and_large_ones_at_their_faces(ast
         assert np.abs(part[corner] - picture[corner]).mean() < 5
         assert np.abs(cleaned(api.call(PATH, img=text(empty))) - 55).mean() < 3
         for wrong, code in ((b"x", 8497), (png(np.zeros((23, 40, 3), np.uint8)), 8499)):
-            assert refusal(lambda wrong=wrong: api.call(PATH, img=text(wrong))) == code
+            assert refusal(partial(api.call, PATH, img=text(wrong))) == code
 
 
 def test_without_the_model_it_is_not_supported(astronaut: bytes, tmp_path: Path) -> None:

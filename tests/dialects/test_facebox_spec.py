@@ -293,8 +293,8 @@ def test_every_code_an_interface_can_return(api: Api, good: Values, portrait: by
     job = ("export", '{"app": "default", "group": "two"}', "running", 0, time.time(), time.time(), "x", "[]")
     with sqlite3.connect(api.server.data_dir / "faces.db", timeout=30) as connection:
         names = "kind, what, state, done, created, starts, author, columns, owner, seen"
-        values = (*job, *of_another_server)
-        connection.execute(f"INSERT INTO jobs ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        row = (*job, *of_another_server)
+        connection.execute(f"INSERT INTO jobs ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     changes: list[tuple[int, Values]] = [
         (104200, {"image": nobody, "image2": nobody}),
         (104201, {"image": blurred}),

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import httpx
@@ -56,8 +57,14 @@ def test_everything_of_a_face(console: Console, astronaut: bytes) -> None:
     assert sum(seen["stages"].values()) <= seen["milliseconds"] * 1.05
 
 
+def pixels_of(picture: bytes) -> Any:
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return pixels
+
+
 def test_gates_say_who_would_be_refused_and_why(console: Console, astronaut: bytes) -> None:
-    picture = cv2.imdecode(np.frombuffer(astronaut, np.uint8), cv2.IMREAD_COLOR)
+    picture = pixels_of(astronaut)
     dark = cv2.imencode(".png", (picture * 0.35).astype(np.uint8))[1].tobytes()
     (face,) = console.ask("POST", "/look", content=dark)["faces"]
     for level in (Level.LOW, Level.NORMAL, Level.HIGH):
@@ -76,6 +83,7 @@ def test_parsing_is_a_picture_of_classes(console: Console, astronaut: bytes) -> 
     (face,) = console.ask("POST", "/look?parsing=true", content=astronaut)["faces"]
     png = np.frombuffer(base64.b64decode(face["parsing"]["png"]), np.uint8)
     classes = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+    assert classes is not None
     assert classes.shape == (512, 512)
     assert 1 < len(np.unique(classes)) <= len(face["parsing"]["labels"])
     assert classes.max() < len(face["parsing"]["labels"])
@@ -107,7 +115,7 @@ def test_mistakes_are_named(console: Console, path: str, content: bytes, status:
 
 
 def test_every_face_against_every_face(console: Console, astronaut: bytes, nobody: bytes) -> None:
-    picture = cv2.imdecode(np.frombuffer(astronaut, np.uint8), cv2.IMREAD_COLOR)
+    picture = pixels_of(astronaut)
     twice = cv2.imencode(".png", np.hstack([picture, cv2.flip(picture, 1)]))[1].tobytes()
     one, two, none = (base64.b64encode(data).decode() for data in (astronaut, twice, nobody))
     told = console.ask("POST", "/compare", json={"first": one, "second": two})
@@ -120,7 +128,7 @@ def test_every_face_against_every_face(console: Console, astronaut: bytes, nobod
 
 
 def test_candidates_down_to_a_threshold(console: Console, astronaut: bytes) -> None:
-    picture = cv2.imdecode(np.frombuffer(astronaut, np.uint8), cv2.IMREAD_COLOR)
+    picture = pixels_of(astronaut)
     mirrored = cv2.imencode(".png", cv2.flip(picture, 1))[1].tobytes()
     for user, content in (("itself", astronaut), ("mirrored", mirrored)):
         where = {"app": "seekers", "group": "g", "user": user}

@@ -113,7 +113,7 @@ def test_a_stolen_cookie_changes_nothing(console: Console, token: str | None) ->
         thief.cookies.update(stolen)
         before = thief.ask("GET", "/groups?app=default")
         for method, path, more in CHANGES:
-            answer = thief.request(method, path, headers=headers, **more)  # type: ignore[arg-type]
+            answer = thief.request(method, path, headers=headers, **more)
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "csrf")
         assert thief.ask("GET", "/groups?app=default") == before
         assert "face_csrf" not in thief.cookies

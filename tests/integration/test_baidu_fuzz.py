@@ -61,7 +61,7 @@ TYPES = ["application/json", "application/x-www-form-urlencoded", "multipart/for
 
 
 def spoiled_value(rng: random.Random) -> Any:
-    values = [
+    values: list[Any] = [
         None,
         True,
         -1,
@@ -103,14 +103,14 @@ def spoil_bytes(rng: random.Random, body: bytes) -> bytes:
         at, to = sorted((rng.randint(0, len(body)), rng.randint(0, len(body))))
         body = rng.choice(
             [
-                lambda b, at, to: b[:at],
-                lambda b, at, to: b[:at] + b[to:],
-                lambda b, at, to: b[:to] + b[at:to] + b[to:],
-                lambda b, at, to: b[:at] + rng.choice(SPLINTERS) + b[at:],
-                lambda b, at, to: b[:at] + rng.choice(SPLINTERS) + b[to:],
-                lambda b, at, to: b[:at] + bytes([rng.randrange(256)]) + b[at + 1 :],
+                body[:at],
+                body[:at] + body[to:],
+                body[:to] + body[at:to] + body[to:],
+                body[:at] + rng.choice(SPLINTERS) + body[at:],
+                body[:at] + rng.choice(SPLINTERS) + body[to:],
+                body[:at] + bytes([rng.randrange(256)]) + body[at + 1 :],
             ]
-        )(body, at, to)
+        )
     return body
 
 

@@ -14,11 +14,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from face_server.admin import jobs as jobs_module
 from face_server.admin.jobs import Jobs, Progress, Result
 from face_server.admin.roles import Role, Who
-from face_server.store import work
+from face_server.store import clock, work
+from face_server.store.schema import jobs
 from face_server.store.sealing import KeyMissing, Sealer
 from face_server.store.store import Store
 from scripts.load.server import ServerProcess, serving
@@ -45,7 +47,7 @@ async def test_only_the_jobs_of_who_is_silent_are_taken(place: Path | str, monke
     assert await other.jobs.abandoned() == []
     assert not await other.jobs.take(lives)
     assert not await other.jobs.change_mine(lives, state=work.RUNNING)
-    monkeypatch.setattr(work, "_ABANDONED", work.sa.and_(work._OPEN, work.jobs.c.seen < work.clock.Now()))
+    monkeypatch.setattr(work, "_ABANDONED", sa.and_(work._OPEN, jobs.c.seen < clock.Now()))
     assert [job.id for job in await other.jobs.abandoned()] == [lives]
     assert await other.jobs.take(lives)
     assert not await one.jobs.change_mine(lives, state=work.RUNNING)

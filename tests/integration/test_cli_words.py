@@ -19,9 +19,8 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from click.testing import Result
 from typer.main import get_command
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from face_server.cli import _WORDS, app
 from face_server.commands.top import Rates
@@ -59,7 +58,9 @@ def crowd(tmp_path: Path, astronaut: bytes) -> Path:
     face = pixels(astronaut)[0:320, 60:380]
     weak = cv2.GaussianBlur((face * 0.2).astype(np.uint8), (0, 0), 3)
     file = tmp_path / "crowd.png"
-    file.write_bytes(cv2.imencode(".png", np.hstack([cv2.resize(face, (480, 480)), cv2.resize(weak, (480, 480))]))[1])
+    file.write_bytes(
+        cv2.imencode(".png", np.hstack([cv2.resize(face, (480, 480)), cv2.resize(weak, (480, 480))]))[1].tobytes()
+    )
     return file
 
 
@@ -114,7 +115,9 @@ def test_try_goes_on_after_a_bad_picture(photo: Path, tmp_path: Path) -> None:
 
 def test_turned_and_how_many(crowd: Path, photo: Path, tmp_path: Path) -> None:
     turned = tmp_path / "turned.png"
-    turned.write_bytes(cv2.imencode(".png", cv2.rotate(pixels(photo.read_bytes()), cv2.ROTATE_90_CLOCKWISE))[1])
+    turned.write_bytes(
+        cv2.imencode(".png", cv2.rotate(pixels(photo.read_bytes()), cv2.ROTATE_90_CLOCKWISE))[1].tobytes()
+    )
     assert len(told("", "try", crowd, "--faces", 1)[0]["faces"]) == 1
     assert len(told("", "try", turned, "--turned")[0]["faces"]) == 1
 
@@ -383,7 +386,7 @@ def test_every_word_explains_itself(word: str) -> None:
 
 
 # A server, a worker and a licence's service run until they are stopped; what they say meanwhile is their log.
-WITHOUT_JSON = {("serve",), ("worker",), ("license", "serve")}
+WITHOUT_JSON: set[tuple[str, ...]] = {("serve",), ("worker",), ("license", "serve")}
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -393,7 +396,9 @@ def commands() -> Iterator[tuple[str, ...]]:
             continue
         module = import_module(f"face_server.commands.{word}_" if iskeyword(word) else f"face_server.commands.{word}")
         names = getattr(get_command(module.app), "commands", {})
-        yield from [(word, name) for name in names] or [(word,)]
+        yield from ((word, name) for name in names)
+        if not names:
+            yield (word,)
 
 
 @pytest.mark.parametrize("words", sorted(set(commands()) - WITHOUT_JSON))

@@ -1,6 +1,7 @@
 """What the console shows to whom: no button that would be refused, nothing that others left in the browser."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -71,7 +72,7 @@ async def test_photos_are_not_left_for_the_next_one(visit: Visit, astronaut: byt
     await sign_in(visit, "operator")
     await visit.page.route("**/admin/v1/faces?**", lambda route: route.abort())
     await visit.go("library/default/mixed")
-    photo = {"name": "carl.png", "mimeType": "image/png", "buffer": astronaut}
+    photo: Any = {"name": "carl.png", "mimeType": "image/png", "buffer": astronaut}
     await visit.page.locator("input[type=file]:not([webkitdirectory])").set_input_files(photo)
     await expect(visit.page.get_by_role("progressbar")).to_be_visible()
     await visit.page.get_by_role("button", name="Sign out operator").click()

@@ -32,7 +32,7 @@ EVERYTHING = {
 }
 
 
-def ask(folder: Path, *, before: tuple[str, ...] = (), **settings: object) -> tuple[int, Findings]:
+def ask(folder: Path, *, before: tuple[str, ...] = (), **settings: Any) -> tuple[int, Findings]:
     """The exit status and the findings; of two about the same thing the worse one."""
     given = {"FACE_DATA_DIR": folder, "FACE_DEVICE": "cpu"} | {f"FACE_{k.upper()}": v for k, v in settings.items()}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FACE_")}
@@ -85,7 +85,7 @@ def test_words_for_people(tmp_path: Path) -> None:
         ({"INDEX": "milvus", "MILVUS_URL": "faces.db"}, "ok", "Milvus"),
     ],
 )
-def test_which_engine_searches_and_why(tmp_path: Path, settings: dict[str, str], state: str, said: str) -> None:
+def test_which_engine_searches_and_why(tmp_path: Path, settings: dict[str, Any], state: str, said: str) -> None:
     _, found = ask(tmp_path, **settings)
     assert found["search"]["state"] == state
     assert said in found["search"]["said"]
@@ -174,7 +174,7 @@ def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
     ],
     ids=["database", "Redis", "name of Redis"],
 )
-def test_what_cannot_be_reached(tmp_path: Path, settings: dict[str, str], what: str) -> None:
+def test_what_cannot_be_reached(tmp_path: Path, settings: dict[str, Any], what: str) -> None:
     status, found = ask(tmp_path, **settings)
     assert status == 1
     assert wrongs(found) == {what}
@@ -205,7 +205,7 @@ def test_few_open_files(tmp_path: Path) -> None:
         ({"laness": "1"}, "settings", "unknown setting"),
     ],
 )
-def test_wrong_settings(tmp_path: Path, settings: dict[str, str], what: str, said: str) -> None:
+def test_wrong_settings(tmp_path: Path, settings: dict[str, Any], what: str, said: str) -> None:
     status, found = ask(tmp_path, **settings)
     assert status == 1
     assert wrongs(found) == {what}

@@ -42,7 +42,7 @@ def test_the_scanner_finds_pieces_wherever_they_begin(tmp_path: Path) -> None:
 def test_pieces_are_what_others_do_not_have_by_chance() -> None:
     assert piece_of(b"short") is None
     assert piece_of(bytes(1000)) is None
-    assert piece_of(bytes(500) + bytes(range(100)) + bytes(500)) in bytes(range(100)) + bytes(500)
+    assert (piece_of(bytes(500) + bytes(range(100)) + bytes(500)) or b"none") in bytes(range(100)) + bytes(500)
     assert pieces_of_text("short") == set()
     assert pieces_of_text("王小明王小明") == {
         "王小明王小明".encode()[:LONGEST],

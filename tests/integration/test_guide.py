@@ -153,7 +153,7 @@ def test_interfaces_are_those_of_the_contract(spec: Path) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("guide") / "site"
-    words = [BIN / "mkdocs", "build", "--quiet", "--site-dir", folder]
+    words = [str(BIN / "mkdocs"), "build", "--quiet", "--site-dir", str(folder)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return folder

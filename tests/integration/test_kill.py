@@ -19,7 +19,9 @@ ADDS = 500
 
 def variants(picture: bytes, count: int) -> list[str]:
     """One face under so many lights: every picture is another face to the library."""
-    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)[0:300, 80:380]
+    whole = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert whole is not None
+    pixels = whole[0:300, 80:380]
     made = []
     for number in range(count):
         lit = np.clip(pixels * (0.8 + 0.4 * number / count) + number % 7, 0, 255).astype(np.uint8)

@@ -71,7 +71,7 @@ def service(issued: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def answers(port: int) -> bool:
     with contextlib.suppress(OSError):
-        return json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5))["seats"] == 1
+        return bool(json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5))["seats"] == 1)
     return False
 
 

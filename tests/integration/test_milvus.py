@@ -45,7 +45,7 @@ def test_whatever_happens_gallery_and_oracle_find_the_same(client: Any) -> None:
 
 def test_users_with_many_near_faces_do_not_push_others_out(client: Any) -> None:
     one = shelf(client, "crowd")
-    gallery = gallery_of(lambda group_id, *rows: one.make(group_id, 0, *rows), range(300))
+    gallery: Any = gallery_of(lambda group_id, *rows: one.make(group_id, 0, *rows), range(300))
     near = np.stack([vector(5000) + 0.05 * vector(face) for face in range(3000, 3100)])
     near = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
     gallery.put_all(np.arange(3000, 3100), np.full(100, 99_999), near)
@@ -91,7 +91,7 @@ async def test_registry_is_in_step_after_writes_restarts_and_beside_another_serv
     await lib.registry.save()
     await far.enroll(60)
     again = Registry(lib.store.index_rows, scan, DIMENSIONS, shelf(client))
-    again._from_rows = lambda group: pytest.fail("read from the rows")  # type: ignore[assignment,method-assign]
+    again._from_rows = lambda group: pytest.fail("read from the rows")  # type: ignore[method-assign]
     later = Library(lib.store, again)
     assert [await later.found(number) for number in (4, 5, 60)] == [False, True, True]
     for one in (far.registry, again):

@@ -19,8 +19,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from face_server.commands.models import app
 from face_server.vision import fetch, manifest
@@ -318,7 +317,9 @@ def test_calibrate_writes_a_table_that_80_stands_for(
     for number, name in enumerate(names):
         folder = tmp_path / "people" / str(number)
         folder.mkdir(parents=True)
-        pixels = cv2.resize(cv2.imread(str(photos / name)), None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
+        photo = cv2.imread(str(photos / name))
+        assert photo is not None
+        pixels = cv2.resize(photo, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
         for light in (0.6, 0.8, 1.0):
             cv2.imwrite(str(folder / f"{light}.jpg"), np.clip(pixels * light, 0, 255).astype(np.uint8))
     few = models("calibrate", "open", "--pictures", tmp_path / "people", "--models-dir", tmp_path)

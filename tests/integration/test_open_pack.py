@@ -4,12 +4,13 @@ import csv
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from face_server.faces.gates import LIVENESS
-from face_server.model import Analysis, Face, Level, Task, Want
+from face_server.model import Analysis, Level, Task, Want
 from face_server.vision import offline
 from face_server.vision.install import Definition, FromFolder, install
 from face_server.vision.packs import Pack, models_home
@@ -33,7 +34,8 @@ def look(pack: Pack, photos: Path) -> Look:
     return analyze
 
 
-def one(look: Look, name: str, want: Want) -> Face:
+def one(look: Look, name: str, want: Want) -> Any:
+    """The one face; a test that reads what no model of it has told fails of that."""
     (face,) = look(name, want, max_faces=1).faces
     return face
 
@@ -44,7 +46,8 @@ def test_one_person_scores_80_and_two_score_less(pack: Pack, look: Look, photos:
     with (photos / "photos.csv").open(newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["file"].startswith("id_") and row["faces"] == "1"]
     templates = [(row["identity"], one(look, row["file"], Want.EMBEDDING).embedding) for row in rows if row["identity"]]
-    same, different = [], []
+    same: list[float] = []
+    different: list[float] = []
     for (a, left), (b, right) in combinations(templates, 2):
         score = np.interp(float(left @ right), calibration.raw, calibration.score)
         (same if a == b else different).append(score)

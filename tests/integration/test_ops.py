@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import numpy as np
@@ -266,7 +267,7 @@ def test_process_memory_is_among_the_figures() -> None:
 
 async def test_probes() -> None:
     well = {"lanes": True, "store": True}
-    app = Probes(Starlette(), {name: lambda name=name: well[name] for name in well}, lambda: b"figures")
+    app = Probes(Starlette(), {name: partial(well.__getitem__, name) for name in well}, lambda: b"figures")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).json() == {"ready": True}

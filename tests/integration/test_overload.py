@@ -99,7 +99,8 @@ def quiet() -> None:
         fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
         return sum(fields), fields[3] + fields[4]
 
-    (all_before, idle_before), _ = jiffies(), time.sleep(2)
+    all_before, idle_before = jiffies()
+    time.sleep(2)
     all_after, idle_after = jiffies()
     busy = 1 - (idle_after - idle_before) / (all_after - all_before)
     if busy > 0.4:

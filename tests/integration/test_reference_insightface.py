@@ -106,7 +106,7 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(site: Path, nets: Path) -> Job:
     images = site / "insightface" / "data" / "images"
     mirrored = nets / "t1_mirrored.png"
-    cv2.imwrite(str(mirrored), cv2.imread(str(images / "t1.jpg"))[:, ::-1])
+    cv2.imwrite(str(mirrored), read(images / "t1.jpg")[:, ::-1])
     pictures = [*(images / name for name in PICTURES), mirrored]
     return {
         "pictures": {str(path): faces_in(path) for path in pictures},
@@ -119,9 +119,15 @@ def job(site: Path, nets: Path) -> Job:
     }
 
 
+def read(path: Path | str) -> Any:
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return picture
+
+
 def faces_in(path: Path) -> list[dict[str, Any]]:
     """Places as a detector might give them, tilted and over the edge too. What they show is no matter here."""
-    height, width = cv2.imread(str(path)).shape[:2]
+    height, width = read(path).shape[:2]
     rng = np.random.default_rng(len(path.name))
     template = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
     faces = []
@@ -131,7 +137,7 @@ def faces_in(path: Path) -> list[dict[str, Any]]:
         rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         points = (template - 0.5) @ rotation * side + corner + side / 2 + rng.normal(0, side / 50, (5, 2))
         box = [*corner, *(corner + side * rng.uniform(0.8, 1.2, 2))]
-        faces.append({"box": np.float32(box).tolist(), "points": np.float32(points).tolist()})
+        faces.append({"box": np.array(box, np.float32).tolist(), "points": points.astype(np.float32).tolist()})
     return faces
 
 
@@ -153,11 +159,11 @@ def net(path: str) -> SessionModel:
 
 
 def pixels(path: str) -> NDArray[np.uint8]:
-    return cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(read(path), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def view(path: str, faces: list[dict[str, Any]]) -> View:
-    boxes, points = (np.float32([face[name] for face in faces]) for name in ("box", "points"))
+    boxes, points = (np.array([face[name] for face in faces], np.float32) for name in ("box", "points"))
     return View(pixels(path), Faces(boxes, np.ones(len(faces), np.float32), points))
 
 

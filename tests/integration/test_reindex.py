@@ -18,8 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from face_server.commands.reindex import app
 from face_server.store.rows import FaceRow, NewFace
@@ -30,6 +29,7 @@ from tests import other_pack
 from tests.admin_client import Console
 from tests.baidu_client import jpeg, pixels, variant
 from tests.portraits import portrait_of
+from tests.small_library import rows_of
 
 SAME = 0.985  # cosine of two templates of one face, of which one was made from its cut-out: a JPEG of a part
 CROWD = 150
@@ -44,7 +44,7 @@ class Home:
     def run(self, *words: str, pack: str = "", **settings: object) -> Result:
         """In this process, which has everything imported already."""
         others = {name: None for name in os.environ if name.startswith("FACE_")}
-        return CliRunner().invoke(app, words, env=others | self.settings(pack, **settings))
+        return CliRunner().invoke(app, words, env={**others, **self.settings(pack, **settings)})
 
     def reindex(self, *words: str, pack: str = "", **settings: object) -> dict[str, Any]:
         done = self.run(*words, "--json", pack=pack, **settings)
@@ -71,7 +71,7 @@ async def _rows(folder: Path) -> list[FaceRow]:
     store = Store(folder / "faces.db")
     await store.open()
     try:
-        return [row for app in await store.apps() for row in (await store.page_of_faces(app, None))[1]]
+        return [row for app in await store.apps() for row in await rows_of(store, app)]
     finally:
         await store.close()
 
@@ -156,7 +156,7 @@ def test_a_whole_picture_gives_the_same_template(home: Home) -> None:
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_pack_with_longer_templates(tmp_path: Path, astronaut: bytes, sealed: bool) -> None:
     home = Home(tmp_path / "data", other_pack.tiny(tmp_path / "tiny"), portrait_of(astronaut))
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     if sealed:
         settings["key_file"] = key = tmp_path / "key"
         key.write_bytes(os.urandom(32))
@@ -204,7 +204,7 @@ async def _copies(folder: Path) -> None:
     """Many faces that share one stored picture."""
     store = Store(folder / "faces.db")
     await store.open()
-    row = (await store.page_of_faces("default", None))[1][0]
+    row = (await rows_of(store, "default"))[0]
     model = row.embedding_id
     await asyncio.gather(
         *(

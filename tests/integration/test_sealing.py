@@ -26,6 +26,7 @@ from face_server.store.sealed_tokens import SealedTokens
 from face_server.store.sealing import KeyMissing, NotSealed, Sealer
 from face_server.store.store import Store
 from face_server.store.tokens import TokenCache
+from face_server.store.writing import Writing
 from scripts.load.server import serving
 from tests.baidu_client import Baidu, image, variant
 from tests.postgres import Postgres
@@ -182,7 +183,7 @@ async def test_deleting_an_app_destroys_its_key(place: Path | str, tmp_path: Pat
 async def test_a_refused_write_leaves_no_key_that_others_would_use(tmp_path: Path) -> None:
     async with sealed(tmp_path, tmp_path) as lib:
         with pytest.raises(FaceExists):
-            await lib.store._write(APP, lambda writing: (writing.seal, lib_fails())[1], create=True)
+            await lib.store._write(APP, seals_and_fails, create=True)
         assert not await lib.store._database.rows(sa.select(app_keys.c.app_id))
         await lib.enroll(1)
     async with sealed(tmp_path, tmp_path) as lib:
@@ -207,7 +208,8 @@ async def test_a_picture_for_an_app_that_was_made_anew_is_refused(place: Path | 
         assert await Blobs(tmp_path / "pictures", lib.store).load(lost) is None
 
 
-def lib_fails() -> None:
+def seals_and_fails(writing: Writing) -> None:
+    assert writing.seal
     raise FaceExists(1)
 
 

@@ -19,8 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from face_server.cli import app
 from face_server.transfer import deployment
@@ -47,7 +46,7 @@ def run(data: Path, *words: object, cwd: Path = DOCS, **settings: object) -> Res
         return CliRunner().invoke(app, [str(word) for word in words], env=env)
 
 
-def imported(data: Path, *words: object, status: int = 0, **settings: object) -> dict[str, Any]:
+def imported(data: Path, *words: object, status: int = 0, **settings: Any) -> dict[str, Any]:
     done = run(data, "import", *words, "--json", **settings)
     assert done.exit_code == status, done.stderr
     return dict(json.loads(done.stdout))

@@ -5,6 +5,7 @@ environment that holds insightface and nothing of ours: python -I -S insightface
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 
@@ -17,7 +18,7 @@ SIDE = 640
 MODELS = {"embedders": ArcFaceONNX, "landmarks": Landmark, "attributes": Attribute}
 
 
-def main(job: dict, answers: Path) -> None:
+def main(job: dict[str, Any], answers: Path) -> None:
     found = {}
     for picture, faces in job["pictures"].items():
         pixels = cv2.imread(picture)
@@ -33,7 +34,7 @@ def main(job: dict, answers: Path) -> None:
     np.savez(answers, **found)
 
 
-def ask(kind: str, name: str, pixels: np.ndarray, face: dict) -> np.ndarray:
+def ask(kind: str, name: str, pixels: Any, face: dict[str, Any]) -> np.ndarray:
     known = Face(bbox=np.array(face["box"], np.float32), kps=np.array(face["points"], np.float32))
     model = MODELS[kind](model_file=name)
     model.prepare(-1)

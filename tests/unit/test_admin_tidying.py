@@ -12,7 +12,7 @@ from face_server.admin.jobs import Progress, Result
 from face_server.admin.tidying import Tidying
 from face_server.store.rows import NewFace
 from face_server.store.store import Store
-from tests.small_library import open_store, token
+from tests.small_library import open_store, rows_of, token
 
 KNOTS = ((-1.0, 0.0), (1.0, 100.0))
 WHAT = {"app": "default", "group": "g", "score": "75"}
@@ -56,7 +56,7 @@ async def test_both_searches_find_what_a_loop_finds(
 ) -> None:
     monkeypatch.setattr(tidying, "CELLS", cells)
     await fill(store, drawn(seed))
-    _, rows = await store.page_of_faces("default", "g")
+    rows = await rows_of(store, "default")
     vectors = np.stack([np.frombuffer(row.template, np.float16).astype(np.float32) for row in rows])
     cosines, users = vectors @ vectors.T, [row.user for row in rows]
     pairs = {

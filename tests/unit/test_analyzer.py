@@ -16,7 +16,7 @@ from PIL import Image
 
 from face_server.engine.lanes import Lanes
 from face_server.errors import BadPicture, Busy, Cancelled, PictureTooLarge, Stage
-from face_server.model import Face, Spot, Task, Want
+from face_server.model import Spot, Task, Want
 from face_server.request import RequestContext, current
 from face_server.vision.analyzer import Analyzer, Limits
 from face_server.vision.detection import Finder, unturn
@@ -52,10 +52,13 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def rgb(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def one(made: Analyzer, data: bytes, want: Want = Want.NONE, **task: Any) -> Face:
+def one(made: Analyzer, data: bytes, want: Want = Want.NONE, **task: Any) -> Any:
+    """The one face; a test that reads what no model of it has told fails of that."""
     (face,) = made.analyze(data, Task(want, **task)).faces
     return face
 
@@ -120,14 +123,15 @@ def test_same_person_and_others(full: Analyzer, photos: Path) -> None:
     with (photos / "photos.csv").open(newline="", encoding="utf-8") as handle:
         people = {row["file"]: row["identity"] for row in csv.DictReader(handle) if row["file"].startswith("id_")}
     people = {file: name for file, name in people.items() if name and "and" not in name.split() and "|" not in name}
-    vectors = {}
+    vectors: dict[str, Any] = {}
     for file in people:
         faces = full.analyze((photos / file).read_bytes(), Task(TEMPLATE, max_faces=2)).faces
         if len(faces) == 1:
             vectors[file] = faces[0].embedding
     files = sorted(vectors)
     assert len(files) > 20
-    same, other = [], []
+    same: list[float] = []
+    other: list[float] = []
     for i, a in enumerate(files):
         for b in files[:i]:
             (same if people[a] == people[b] else other).append(float(vectors[a] @ vectors[b]))
@@ -247,7 +251,7 @@ def test_faces_of_one_picture_have_different_tokens(full: Analyzer, photos: Path
 
 def test_a_known_face_is_analysed_without_detecting(full: Analyzer, photos: Path) -> None:
     data = (photos / "group_5_friends.jpg").read_bytes()
-    faces = full.analyze(data, Task(TEMPLATE | Want.POSE, max_faces=10)).faces
+    faces: Any = full.analyze(data, Task(TEMPLATE | Want.POSE, max_faces=10)).faces
     for face in faces:
         spot = Spot(face.box, face.points, face.probability, face.token)
         with request() as context:
@@ -390,7 +394,7 @@ def test_every_head_has_a_wish() -> None:
 
 def test_blur_tells_blurred_from_sharp(full: Analyzer, photos: Path) -> None:
     def blur(name: str) -> float:
-        return one(full, (photos / name).read_bytes(), Want.QUALITY).quality.blur
+        return float(one(full, (photos / name).read_bytes(), Want.QUALITY).quality.blur)
 
     assert min(blur("cond_gauss_blur.jpg"), blur("cond_blur_motion.jpg")) > 0.6
     portraits = ("id_obama_1.jpg", "id_df_personB_1.jpg", "id_nasa_anne_mcclain.jpg", "id_clapton_1.jpg", "live_T1.jpg")

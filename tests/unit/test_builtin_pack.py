@@ -4,6 +4,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -67,7 +68,8 @@ def test_calibration_rises_and_puts_80_at_one_false_accept_in_10_000() -> None:
 
 def test_age_and_gender_of_a_face_and_its_mirror_image_agree() -> None:
     session = ort.InferenceSession(PACK / ROLES["age_gender"]["file"], providers=["CPUExecutionProvider"])
-    face = align(data.astronaut(), POINTS, 112, ROLES["age_gender"]["margin"])
+    photo: Any = data
+    face = align(photo.astronaut(), POINTS, 112, ROLES["age_gender"]["margin"])
     age, gender = session.run(["age", "gender"], {"image": np.stack([face, face[:, ::-1]])})
     np.testing.assert_allclose(age[0], age[1], rtol=1e-4)
     np.testing.assert_allclose(gender[0], gender[1], atol=1e-4)

@@ -49,7 +49,8 @@ def network() -> bytes:
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 3])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
-    return onnx.helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+    model = onnx.helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
 
 
 def pictures(count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,9 +164,14 @@ def test_several_galleries_are_searched_in_one_run(device: Device, monkeypatch: 
     small = LocalGallery(9, 0, *rows_of(range(9000, 9005)))
     for gallery in galleries:
         gallery.tidy(lambda: False)
-    runs = []
+    runs: list[int] = []
     run = device._run
-    monkeypatch.setattr(device, "_run", lambda *arguments: (runs.append(1), run(*arguments))[1])
+
+    def counted(*arguments: Any) -> Any:
+        runs.append(1)
+        return run(*arguments)
+
+    monkeypatch.setattr(device, "_run", counted)
     scan = Scan(5, None)
     scan.galleries.extend([*galleries, small])
     queries = np.stack([vector(1007), vector(9002), vector(50_000)])

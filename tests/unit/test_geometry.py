@@ -23,7 +23,7 @@ def turned(head: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarra
     about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return (head @ (about_z @ about_x @ about_y).T)[:, :2]
+    return np.asarray(head @ (about_z @ about_x @ about_y).T)[:, :2]
 
 
 def drawn68(head: np.ndarray, **turn: float) -> np.ndarray:
@@ -72,7 +72,7 @@ def face98() -> np.ndarray:
     angle = np.linspace(np.pi, 0, 33)
     contour = np.stack([80 * np.cos(angle), 100 * np.sin(angle)], axis=1)
 
-    def mirrored(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    def mirrored(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
         return [(-x, y) for x, y in points]
 
     brow = [(-60, -40), (-50, -48), (-40, -50), (-30, -48), (-20, -42), (-20, -38), (-30, -43), (-40, -45), (-50, -43)]

@@ -17,7 +17,8 @@ class Counting:
     """Answers every second request with an error, after a fixed delay."""
 
     def __init__(self, delay: float) -> None:
-        self.delay, self.seen, self.port = delay, [], 0
+        self.delay, self.port = delay, 0
+        self.seen: list[tuple[str, bytes]] = []
         self.loop = asyncio.new_event_loop()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,7 +27,9 @@ class Counting:
                 head = await reader.readuntil(b"\r\n\r\n")
             except asyncio.IncompleteReadError:
                 return
-            length = int(client._LENGTH.search(head).group(1))
+            told = client._LENGTH.search(head)
+            assert told is not None
+            length = int(told.group(1))
             body = await reader.readexactly(length)
             self.seen.append((head.split(b" ", 2)[1].decode(), body))
             code = 0 if len(self.seen) % 2 else 222910

@@ -139,7 +139,7 @@ def test_a_definition_is_whole(path: Path) -> None:
         assert file.url.startswith("https://") or definition.archive
     for made in definition.made.values():
         assert set(made["from"]) <= names
-        assert recipe(made["recipe"])
+        recipe(made["recipe"])  # it is known
     used = set()
     for role, table in definition.manifest["roles"].items():
         assert role in ROLES

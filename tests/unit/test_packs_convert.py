@@ -81,7 +81,9 @@ def crop(path: Path, box: Corners) -> np.ndarray:
     """The square around a detector's box, as a network sees it."""
     left, top, right, bottom = box
     side = max(right - left, bottom - top)
-    pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    photo = cv2.imread(str(path))
+    assert photo is not None
+    pixels = cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
     centre = ((left + right) / 2, (top + bottom) / 2)
     return cv2.resize(cv2.getRectSubPix(pixels, (side, side), centre), (112, 112), interpolation=cv2.INTER_AREA)
 

@@ -36,6 +36,7 @@ from face_server.index.snapshots import Snapshots
 from face_server.model import (
     Analysis,
     Box,
+    Cleaned,
     Face,
     Feature,
     Gates,
@@ -80,6 +81,9 @@ class Eyes:
         picture = JPEG + name.encode()
         self.sights[picture], self.delays[picture] = seen, delay
         return Picture(picture)
+
+    async def clean(self, picture: bytes) -> Cleaned:
+        raise ModelMissing("clean")
 
     async def analyze(self, picture: bytes, task: Task, then: object = None) -> Analysis:
         self.tasks.append(task)
@@ -281,10 +285,11 @@ async def test_stored_part_knows_where_it_was_cut(service: FaceService, eyes: Ey
     await service.enroll("a", Ask(eyes.show("one", sent)), PLACE)
     (stored,) = [path for path in (tmp_path / "pictures").rglob("*") if path.is_file()]
     kept = cv2.imdecode(np.frombuffer(stored.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert kept is not None
     assert kept.shape[:2] == (150, 105)  # three times the box around its centre, cut at the picture's left border
-    service._looking._tokens.close()
-    service._looking._tokens = TokenCache(tmp_path / "empty", 60, 10)  # as if it had expired
-    service._looking._tokens.open()
+    empty = TokenCache(tmp_path / "empty", 60, 10)  # as if it had expired
+    empty.open()
+    service._looking._tokens = empty
     (again,) = await service.detect("a", Ask(Token(sent.token), Want.QUALITY))
     spot = eyes.tasks[-1].spot
     assert spot is not None

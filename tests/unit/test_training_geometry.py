@@ -23,7 +23,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return about_z @ about_x @ about_y
+    return np.asarray(about_z @ about_x @ about_y)
 
 
 @pytest.mark.parametrize("pose", [(0, 0, 0), (40, 0, 0), (-40, 0, 0), (0, 25, 0), (0, 0, 30), (35, -20, -50)])
@@ -39,7 +39,7 @@ def test_look_to_the_right_and_down_is_positive() -> None:
 
 def test_mirror_swaps_sides_and_is_its_own_inverse() -> None:
     np.testing.assert_array_equal(MIRROR[MIRROR], np.arange(98))
-    points = np.random.default_rng(1).uniform(size=(98, 2))
+    points = np.random.default_rng(1).uniform(size=(98, 2)).astype(np.float32)
     mirrored = np.stack([1 - points[:, 0], points[:, 1]], 1)[MIRROR]
     five, other = five_of(points), five_of(mirrored)
     np.testing.assert_allclose(other[[1, 0, 2, 4, 3], 0], 1 - five[:, 0])

@@ -313,6 +313,9 @@ def test_readings() -> None:
     assert read(id="a", names=["a", "b"], count=3.0)["names"] == ["a", "b"]
 
 
+WRONG_COUNTS: tuple[Any, ...] = (0, 11, 1.5, True, "x", "", [], {}, "1e1", "٣", 10**30)
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
@@ -326,7 +329,7 @@ def test_readings() -> None:
         ({"uid": "A"}, 2),
         ({"id": ["a"]}, 1),
         ({"id": "a" * 5000}, 1),
-        *[({"id": "a", "count": wrong}, 3) for wrong in (0, 11, 1.5, True, "x", "", [], {}, "1e1", "٣", 10**30)],
+        *[({"id": "a", "count": wrong}, 3) for wrong in WRONG_COUNTS],
         ({"id": "a", "level": 1}, 4),
         ({"id": "a", "level": "HIGHER"}, 5),
         *[({"id": "a", "share": wrong}, 6) for wrong in (-1, 100.1, "nan", "inf", True, "", [1], 10**400)],
