@@ -127,8 +127,10 @@ class PackJobs:
     async def calibrate(self, what: Mapping[str, str], progress: Progress) -> Result:
         pictures = self._uploads.path(what["upload"]) if "upload" in what else _path(what, "pictures")
         pairs = _path(what, "pairs")
-        measured, _ = await _aside(lambda told: self._packs.calibrate(what["pack"], pictures, pairs, told), progress)
-        await self._used(what)
+        try:
+            measured, _ = await _aside(lambda told: self._packs.calibrate(what["pack"], pictures, pairs, told), progress)
+        finally:  # they show people
+            await self._used(what)
         rows = [(one.rate, one.cosine, one.score, one.recall) for one in measured.points]
         return Result(("false_accept_rate", "cosine", "score", "true_accept_rate"), rows)
 
