@@ -128,7 +128,8 @@ class PackJobs:
         pictures = self._uploads.path(what["upload"]) if "upload" in what else _path(what, "pictures")
         pairs = _path(what, "pairs")
         try:
-            measured, _ = await _aside(lambda told: self._packs.calibrate(what["pack"], pictures, pairs, told), progress)
+            work = partial(self._packs.calibrate, what["pack"], pictures, pairs)
+            measured, _ = await _aside(work, progress)
         finally:  # they show people
             await self._used(what)
         rows = [(one.rate, one.cosine, one.score, one.recall) for one in measured.points]
