@@ -11,6 +11,7 @@ import msgspec
 import pybase64
 from msgspec import Raw
 
+LONG = 4096  # bytes; a longer text of a body is kept as it is: only a picture or a video is so long
 _SPOKEN = bytes.maketrans(b"-_ ", b"+/+")  # URL-safe alphabet; a form turns + into a space
 _BREAKS = b"\r\n\t"
 _HEAD = 128  # a data: head is shorter

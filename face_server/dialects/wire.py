@@ -14,17 +14,15 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 import msgspec
 import orjson
 from msgspec import Raw
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from face_server.dialects.texts import FormText, JsonText, LongText, Upload
+from face_server.dialects.multipart import Broken, parts_of
+from face_server.dialects.texts import LONG, FormText, JsonText
 from face_server.errors import Busy, Cancelled, Stage
 from face_server.request import current
 
 DRAIN_BYTES = 64 << 20  # of a refused body are still read: many clients listen only after they have sent everything
-LONG = 4096  # a JSON text or a form field above it is kept as it is: only a picture or a video is so long
 MANY_FIELDS = 1000  # of a form or multipart body
 
 
@@ -206,79 +204,13 @@ def parse_query(query: bytes) -> Fields:
 
 
 def parse_multipart(body: bytes, content_type: str) -> Fields:
-    _, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
-    if not boundary:
-        raise Unreadable("multipart without a boundary")
-    parts = _Parts()
+    raw: dict[str, object] = {}
     try:
-        parser = MultipartParser(boundary, cast("Any", parts.callbacks()))
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
+        for name, value in parts_of(body, content_type, MANY_FIELDS):
+            _keep(raw, name, value)
+    except Broken as error:
         raise Unreadable(str(error)) from None
-    if not parts.complete:
-        raise Unreadable("multipart body cut off")
-    return Fields(parts.fields)
-
-
-class _Parts:
-    """What the multipart parser tells, part by part."""
-
-    def __init__(self) -> None:
-        self.fields: dict[str, object] = {}
-        self.complete = False
-        self._count = 0
-        self._header = b""
-        self._value = b""
-        self._disposition = b""
-        self._data: list[bytes] = []
-
-    def callbacks(self) -> dict[str, object]:
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._header_name,
-            "on_header_value": self._header_value,
-            "on_header_end": self._header_end,
-            "on_part_data": self._part_data,
-            "on_part_end": self._part_end,
-            "on_end": self._end,
-        }
-
-    def _begin(self) -> None:
-        self._count += 1
-        if self._count > MANY_FIELDS:
-            raise Unreadable("too many parts")
-        self._header = self._value = self._disposition = b""
-        self._data = []
-
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
-
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
-        self._data.append(data[start:end])
-
-    def _part_end(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        name = options.get(b"name", b"").decode(errors="replace")
-        data = b"".join(self._data)
-        value: object = (
-            Upload(data, options[b"filename"].decode(errors="replace"))
-            if b"filename" in options
-            else (LongText(data) if len(data) > LONG else data.decode(errors="replace"))
-        )
-        _keep(self.fields, name, value)
-
-    def _end(self) -> None:
-        self.complete = True
+    return Fields(raw)
 
 
 def log_id() -> int:
