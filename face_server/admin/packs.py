@@ -7,8 +7,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
