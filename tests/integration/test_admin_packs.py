@@ -191,11 +191,12 @@ def archive_of(people: int, portrait: bytes) -> bytes:
     return packed.getvalue()
 
 
-def test_calibration_of_too_few_is_told(console: Console, astronaut: bytes) -> None:
+def test_calibration_of_too_few_is_told(console: Console, server: ServerProcess, astronaut: bytes) -> None:
     packed = archive_of(3, portrait_of(astronaut))
     new = {"pack": "turned", "upload": upload(console, packed)}
     ended, _ = result(console, console.ask("POST", "/packs/calibrate", 202, json=new), "failed")
     assert "pairs of different people" in ended["error"]
+    assert not (server.data_dir / "uploads" / str(new["upload"])).exists(), "pictures of people go in any case"
 
 
 def test_calibration_is_written_and_stays(console: Console, server: ServerProcess, astronaut: bytes) -> None:
