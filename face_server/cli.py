@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
 from face_server import __version__
+from face_server.commands.said import refuse_to_start
 
 app = typer.Typer(
     name="face-server",
@@ -52,7 +52,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
 
         server = create_app(settings)
     except (FaceError, ValueError, OSError, serving.CannotListen) as error:
-        _refuse(error)
+        refuse_to_start(error)
     parts = server.state.parts
     raise typer.Exit(serving.run(server, listener, ready=lambda: parts.tell(listener), draining=parts.drain))
 
@@ -64,15 +64,6 @@ def _prepare(folder: Path) -> None:
         raise OSError(f"the data folder {folder} cannot be made: {error.strerror or error}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"the data folder {folder} is not writable")
-
-
-def _refuse(error: Exception) -> NoReturn:
-    """What an operator can mend is told in one line, without a stack."""
-    text = str(error)
-    if hasattr(error, "errors"):  # of the settings: one clause for each
-        text = "; ".join(f"FACE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(2)
 
 
 # Each word has a module of its name with a Typer `app`; none is loaded before it is needed.

@@ -48,46 +48,16 @@ async def kept_in_order(
     store: Store, registry: Registry, blobs: Blobs, memory: Memory = Memory()
 ) -> AsyncIterator[None]:
     """While the context lasts. What is not finished at its end goes on after the next start."""
-
-    async def clear() -> None:
-        """A group that cannot be cleared now must not hold up those behind it."""
-        failures: list[FaceError] = []
-        for app, group in await store.upkeep.deleting_groups():
-            try:
-                await _clear(store, blobs, app, group)
-            except FaceError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    async def sweep() -> None:
-        """Pictures whose row a crash prevented."""
-        now = time.time()
-        await blobs.sweep(await store.picture_keys(), now)
-
-    async def expire() -> None:
-        await end_old_faces(store, registry, blobs, time.time())
-
-    async def forget_old() -> None:
-        await forget_work(store, memory, time.time())
-
-    async def forget_keys() -> None:
-        """Of apps that another process has deleted."""
-        store.sealer.forget_all_but(await store.app_ids())
-
-    async def trim() -> None:
-        await asyncio.to_thread(give_memory_back)
-
     chores = (
-        (clear, CLEAR_EVERY, CLEAR_EVERY),
+        (lambda: clear_deleted(store, blobs), CLEAR_EVERY, CLEAR_EVERY),
         (registry.drop_gone, DROP_EVERY, DROP_EVERY),
-        (trim, TRIM_EVERY, TRIM_EVERY),
+        (lambda: asyncio.to_thread(give_memory_back), TRIM_EVERY, TRIM_EVERY),
         (registry.save, SAVE_EVERY, SAVE_EVERY),
         (store.upkeep.forget_changes, FORGET_EVERY, FORGET_EVERY),
-        (sweep, SWEEP_FIRST, SWEEP_EVERY),
-        (expire, EXPIRE_FIRST, EXPIRE_EVERY),
-        (forget_keys, FORGET_KEYS_EVERY, FORGET_KEYS_EVERY),
-        (forget_old, FORGET_WORK_FIRST, FORGET_WORK_EVERY),
+        (lambda: sweep(store, blobs), SWEEP_FIRST, SWEEP_EVERY),
+        (lambda: end_old_faces(store, registry, blobs, time.time()), EXPIRE_FIRST, EXPIRE_EVERY),
+        (lambda: forget_keys(store), FORGET_KEYS_EVERY, FORGET_KEYS_EVERY),
+        (lambda: forget_work(store, memory, time.time()), FORGET_WORK_FIRST, FORGET_WORK_EVERY),
     )
     tasks = [asyncio.create_task(_again_and_again(chore, first, every)) for chore, first, every in chores]
     try:
@@ -98,11 +68,34 @@ async def kept_in_order(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def clear_deleted(store: Store, blobs: Blobs) -> None:
+    """A group that cannot be cleared now must not hold up those behind it."""
+    failures: list[FaceError] = []
+    for app, group in await store.upkeep.deleting_groups():
+        try:
+            await _clear(store, blobs, app, group)
+        except FaceError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
 async def _clear(store: Store, blobs: Blobs, app: str, group: int) -> None:
     done = False
     while not done:
         done, pictures = await store.upkeep.purge(app, group)
         await blobs.remove(pictures)
+
+
+async def sweep(store: Store, blobs: Blobs) -> None:
+    """Pictures whose row a crash prevented."""
+    now = time.time()
+    await blobs.sweep(await store.picture_keys(), now)
+
+
+async def forget_keys(store: Store) -> None:
+    """Of apps that another process has deleted."""
+    store.sealer.forget_all_but(await store.app_ids())
 
 
 async def end_old_faces(store: Store, registry: Registry, blobs: Blobs, now: float) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from face_server.admin.uploads import Uploads
 from face_server.packs import Origin, Packs, Told
 from face_server.settings import Settings
 from face_server.store.work import DONE, JobRow, JobRows
+from face_server.threads import step_back
 
 INSTALL, VERIFY, CALIBRATE = "install_pack", "verify_pack", "calibrate_pack"
 LAST = 200  # jobs in which the last verification of a pack is looked for
@@ -252,15 +251,9 @@ async def _aside(work: Callable[[Told], T], progress: Progress, total: int | Non
         if total is None:
             progress.total = sum(one for _, one in parts.values())
 
-    quiet = ThreadPoolExecutor(1, "packs", initializer=_quietly)
+    quiet = ThreadPoolExecutor(1, "packs", initializer=step_back)
     try:
         return await asyncio.get_running_loop().run_in_executor(quiet, work, told)
     finally:
         stop.set()
         quiet.shutdown(wait=False)
-
-
-def _quietly() -> None:
-    """On Linux a thread has a niceness of its own."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

@@ -47,10 +47,10 @@ class _Session:
 
 
 class Sessions:
-    def __init__(self, operators: Operators, public: bool, throttle: Throttle | None = None) -> None:
+    def __init__(self, operators: Operators, public: bool) -> None:
         """`public`: the server listens beyond the loopback address."""
         self._operators, self._public = operators, public
-        self._throttle = throttle or Throttle()
+        self._throttle = Throttle()
         self._hashing = asyncio.Semaphore(AT_ONCE)
 
     async def who(self, request: Request, changes: bool) -> Who:

@@ -7,13 +7,14 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from face_server.admin import passwords
 from face_server.admin.roles import NAME, Role
 from face_server.commands.noted import noted
+from face_server.commands.said import fail
 from face_server.errors import FaceError
 from face_server.settings import load_settings
 from face_server.store.store import Store
@@ -40,19 +41,19 @@ def password(
     """Set a password; without a name, for an account that is called like its role. It is asked for, or read as one line
     from a pipe. All sessions of the account end."""
     if role.upper() not in Role.__members__:
-        _fail(f"no role {role!r}: viewer, operator or admin")
+        fail(f"no role {role!r}: viewer, operator or admin")
     name = name or role.lower()
     if not re.fullmatch(NAME, name):
-        _fail("a name has 1 to 64 letters, digits or any of _ . @ -")
+        fail("a name has 1 to 64 letters, digits or any of _ . @ -")
     given = _ask()
     if len(given) < passwords.LEAST:
-        _fail(f"a password has at least {passwords.LEAST} characters")
+        fail(f"a password has at least {passwords.LEAST} characters")
     try:
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         asyncio.run(_put(settings.database, name, Role.of(role), given))
     except (FaceError, ValueError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     facts = {"name": name, "role": role.lower()}
     print(json.dumps(facts) if as_json else f"{name} can sign in as {role.lower()}")
 
@@ -71,8 +72,3 @@ async def _put(place: Path | str, name: str, role: Role, given: str) -> None:
             await store.operators.put(passwords.new_operator(name, role, given))
     finally:
         await store.close()
-
-
-def _fail(text: str) -> NoReturn:
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(1)

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from face_server.backup.manifest import Manifest
 from face_server.commands import remote
+from face_server.commands.said import fail, print_json, words
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 
@@ -33,7 +34,7 @@ def backup(
 
     made = run(data_dir, lambda settings: save(settings, folder))
     if as_json:
-        remote.print_json({"folder": str(folder), **asdict(made)})
+        print_json({"folder": str(folder), **asdict(made)})
     else:
         print(f"{told(made)} in {folder}")
     if made.missing:
@@ -53,12 +54,4 @@ def run(data_dir: Path | None, work: Callable[[Settings], Manifest]) -> Manifest
     try:
         return work(load_settings(**({} if data_dir is None else {"data_dir": data_dir})))
     except (FaceError, ValueError, OSError) as error:
-        _fail(error)
-
-
-def _fail(error: Exception) -> NoReturn:
-    text = str(error)
-    if hasattr(error, "errors"):  # of the settings: without the value, which may be a secret
-        text = "; ".join(str(each["msg"]) for each in error.errors())
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(1)
+        fail(words(error))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from face_server.commands.said import fail, words
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 from face_server.store import migrate as schema
@@ -93,15 +93,7 @@ def _run(data_dir: Path | None, work: Callable[[Settings], Coroutine[Any, Any, N
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
         asyncio.run(work(settings))
     except (FaceError, ValueError, OSError) as error:
-        _fail(error)
-
-
-def _fail(error: Exception) -> NoReturn:
-    text = str(error)
-    if hasattr(error, "errors"):  # of the settings: without the value, which has a password in it
-        text = "; ".join(str(each["msg"]) for each in error.errors())
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(1)
+        fail(words(error))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ import asyncio
 import gc
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from face_server.commands.noted import noted
+from face_server.commands.said import fail
 from face_server.errors import FaceError
 from face_server.model import DEFAULT_APP, Gates, Level
 from face_server.settings import Settings, load_settings
@@ -84,14 +84,8 @@ def import_(
         bearer = os.environ.pop("FACE_IMPORT_BEARER", "")
         settings = load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        if from_url:
-            if pictures is None or source is not None:
-                raise SourceError("--from-url needs --pictures, and no other source")
-            plan = _walked(Deployment(from_url, from_app or app_name, bearer), pictures)
-        elif source is None:
-            raise SourceError("nothing to import: name a folder or a table, or --from-url")
-        else:
-            plan = from_path(source, pictures)
+        deployment = Deployment(from_url, from_app or app_name, bearer) if from_url else None
+        plan = _plan(source, deployment, pictures)
         templates = source / features.FILE if source is not None else None
         kept = Features(templates if templates is not None and templates.is_file() else None)
         places = [path.resolve() if path is not None else "" for path in (source, pictures)]
@@ -113,9 +107,15 @@ def import_(
     raise typer.Exit(SOME_REFUSED if summary["refused"] else 0)
 
 
-def _walked(deployment: Deployment, pictures: Path) -> Plan:
+def _plan(source: Path | None, deployment: Deployment | None, pictures: Path | None) -> Plan:
+    if deployment is None:
+        if source is None:
+            raise SourceError("nothing to import: name a folder or a table, or --from-url")
+        return from_path(source, pictures)
+    if pictures is None or source is not None:
+        raise SourceError("--from-url needs --pictures, and no other source")
     found = Pictures(pictures)
-    with err.status("walking the deployment") if err.is_terminal else _quiet():
+    with err.status("walking the deployment") if err.is_terminal else nullcontext():
         return from_deployment(deployment, found)
 
 
@@ -184,11 +184,5 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    yield
-
-
 def refuse(error: Exception) -> NoReturn:
-    print(f"face-server: {error or type(error).__name__}", file=sys.stderr)
-    raise typer.Exit(IMPOSSIBLE)
+    fail(str(error) or type(error).__name__, IMPOSSIBLE)

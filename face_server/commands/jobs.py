@@ -9,6 +9,7 @@ import typer
 
 from face_server.commands import remote
 from face_server.commands.remote import App, Call, Server, word
+from face_server.commands.said import print_json
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Jobs of a running server: list, start, follow, cancel, results."
@@ -107,7 +108,7 @@ def _follow(call: Call, wait: bool, *asked: Any) -> None:
     """The job that the question gives, or what has become of it."""
     job = call.run(lambda ask: _ended(ask, ask(*asked), wait))
     if call.as_json:
-        remote.print_json(job)
+        print_json(job)
     else:
         call.show([job], *COLUMNS)
     if wait and job["state"] != "done":

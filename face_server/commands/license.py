@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from face_server.commands import remote
+from face_server.commands.said import print_json
 from face_server.licence import document
 from face_server.licence.document import Licence, LicenceRefused
 
@@ -29,7 +30,7 @@ def fingerprint(as_json: remote.Json = False) -> None:
     """Print this machine's number: a licence is issued for it."""
     with _told():
         number = document.fingerprint()
-    remote.print_json({"fingerprint": number}) if as_json else print(number)
+    print_json({"fingerprint": number}) if as_json else print(number)
 
 
 @app.command()
@@ -46,7 +47,7 @@ def keys(
             stream.write(private + "\n")
         (folder / "public.key").write_text(public + "\n")
     if as_json:
-        remote.print_json({"private_key": str(folder / "private.key"), "public_key": str(folder / "public.key")})
+        print_json({"private_key": str(folder / "private.key"), "public_key": str(folder / "public.key")})
 
 
 @app.command()
@@ -64,7 +65,7 @@ def issue(
             date.fromisoformat(ends)
         licence = Licence(holder, machine, gpus, datetime.now(UTC).date().isoformat(), ends)
         signed = licence.signed(private_key.read_text())
-    remote.print_json({**asdict(licence), "signed": signed}) if as_json else print(signed)
+    print_json({**asdict(licence), "signed": signed}) if as_json else print(signed)
 
 
 @app.command()
@@ -80,7 +81,7 @@ def verify(file: File, public_key: Public, as_json: remote.Json = False) -> None
     with _told():
         licence = _usable(file, public_key)
     if as_json:
-        remote.print_json({"good": True, **asdict(licence)})
+        print_json({"good": True, **asdict(licence)})
         return
     print(f"good: {licence.gpus} GPUs for {licence.holder}, {f'to {licence.ends}' if licence.ends else 'without end'}")
 

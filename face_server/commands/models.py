@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from face_server.commands.said import print_json
 from face_server.errors import FaceError
 from face_server.packs import CARD, Origin, Packs, Told, gives, measured_rates, packs_of, size
 from face_server.settings import load_settings
@@ -46,7 +46,7 @@ def list_packs(models_dir: ModelsDir = None, as_json: Json = False) -> None:
     """Packs that are installed, and packs that can be."""
     rows = list(_packs(models_dir).overview())
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     table = Table("pack", "state", "licence", "size", box=None)
     for row in rows:
@@ -64,7 +64,7 @@ def info(name: PackName = BUILTIN, models_dir: ModelsDir = None, as_json: Json =
         pack = _packs(models_dir).find(name)
         facts = _facts(pack)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     _say(f"{pack.name} {pack.version}, {pack.licence}, {_size(facts['bytes'])}, in {pack.folder}")
     _say(f"gives {', '.join(facts['gives'])}")
@@ -91,7 +91,7 @@ def verify(name: PackName = "", models_dir: ModelsDir = None, as_json: Json = Fa
     names = [name] if name else [row["name"] for row in packs.overview() if row["state"] != "available"]
     report = {each: [{"file": one.file, "problem": one.text} for one in packs.verify(each)] for each in names}
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         for each, problems in report.items():
             _say(f"{each}: {f'{len(problems)} wrong' if problems else 'good'}")
@@ -124,7 +124,7 @@ def install(
         with _downloads() as told:
             pack = packs.install(definition, Origin(from_folder, zip_file, mirror), told)
     if as_json:
-        _print_json(_facts(pack))
+        print_json(_facts(pack))
         return
     _say(f"Installed {pack.name} in {pack.folder}. Start with FACE_PACK={pack.name} to use it.")
     if "embed" in pack.roles and not measured_rates(pack):
@@ -152,7 +152,7 @@ def calibrate(
         if faceless:
             err.print(f"{faceless} pictures show no face and are left out")
     if as_json:
-        _print_json(measured.table())
+        print_json(measured.table())
         return
     _say(f"{measured.genuine:,} pairs of one person, {measured.impostor:,} of two")
     for point in measured.points:
@@ -227,10 +227,6 @@ def _size(count: int) -> str:
 def _say(text: str) -> None:
     """As it is: nothing in it is markup, and a path is never broken in two."""
     out.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 @contextmanager

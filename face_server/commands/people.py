@@ -9,6 +9,7 @@ import typer
 
 from face_server.commands import remote
 from face_server.commands.remote import App, Call, Server, Yes, word
+from face_server.commands.said import print_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +52,7 @@ def show(
 
     person = call.run(work)
     if call.as_json:
-        remote.print_json(person)
+        print_json(person)
         return
     remote.out.print(f"{person['user']}  {person['info']}  in {', '.join(person['groups'])}")
     remote.show(person["faces"], False, "face_id", "token", "picture", "created", "deletion")
@@ -99,7 +100,7 @@ def find(
         for candidate in face["candidates"]
     ]
     if call.as_json:
-        remote.print_json(found)
+        print_json(found)
     else:
         remote.out.print(f"{len(found['faces'])} face(s) in the photo, {len(hits)} hit(s)")
         remote.show(hits, False, "face", "group", "user", "info", "score")

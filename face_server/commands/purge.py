@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +13,7 @@ from face_server.commands import remote
 from face_server.commands.beside import MILVUS, REDIS, Beside
 from face_server.commands.noted import noted
 from face_server.commands.reindex import REPORT
+from face_server.commands.said import fail, print_json
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps
 from face_server.settings import Settings, load_settings
@@ -56,10 +56,10 @@ def purge(
                 )
             report = asyncio.run(_purge(settings, target))
     except (FaceError, AppMissing, ValueError, OSError, ImportError) as error:
-        _fail(f"nobody of this name: {error}" if isinstance(error, AppMissing) else str(error))
-    remote.print_json(report) if as_json else _tell(report)
+        fail(f"nobody of this name: {error}" if isinstance(error, AppMissing) else str(error))
+    print_json(report) if as_json else _tell(report)
     if not report["clean"]:
-        _fail("something is left, see above")
+        fail("something is left, see above")
     if not as_json:
         print("nothing of it is left")
 
@@ -135,8 +135,3 @@ def _tell(report: dict[str, Any]) -> None:
     for path, found in report["files_with_pieces"].items():
         print(f"  file {path}: {found} pieces found")
     print(f"  {len(report['files_with_pieces'])} files with pieces in them")
-
-
-def _fail(text: str) -> NoReturn:
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(1)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from http.client import HTTPException
 from http.cookies import SimpleCookie
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from face_server.commands.said import clock, fail, print_json
 from face_server.settings import load_settings
 
 # Exit codes, the same for every word: what a script has to tell apart.
@@ -69,7 +68,7 @@ class Server:
     def __init__(self, url: str = "", name: str = "admin", password: str = "") -> None:
         self.url = (url or _default_url()).rstrip("/")
         if urlsplit(self.url).scheme not in ("http", "https"):
-            _end(f"{self.url}: an address that begins with http:// or https:// is expected", WRONG_WORDS)
+            fail(f"{self.url}: an address that begins with http:// or https:// is expected", WRONG_WORDS)
         self._name, self._password = name, password or os.environ.get(PASSWORD, "")
         self._cookies: SimpleCookie = SimpleCookie()
         # One's own server is not asked by way of a proxy that is meant for the world outside.
@@ -140,14 +139,14 @@ def run(url: str, name: str, password: str, work: Callable[[Server], Any]) -> An
     try:
         return work(Server(url, name, password))
     except Unreachable as error:
-        _end(str(error), UNREACHABLE)
+        fail(str(error), UNREACHABLE)
     except Refused as error:
         hint = f" Give --password or {PASSWORD}." if error.code == "sign_in" else ""
         if error.status in (401, 403):
-            _end(f"{error}{hint}", NOT_ALLOWED)
-        _end(str(error), UNREACHABLE if error.status in (429, 500, 503) else REFUSED)
+            fail(f"{error}{hint}", NOT_ALLOWED)
+        fail(str(error), UNREACHABLE if error.status in (429, 500, 503) else REFUSED)
     except (ValueError, OSError) as error:
-        _end(str(error), WRONG_WORDS)
+        fail(str(error), WRONG_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,22 +211,9 @@ def print_table(table: Table) -> None:
     Console(width=out.width if out.is_terminal else WIDTH, highlight=False, markup=False).print(table)
 
 
-def print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def clock(seconds: float | None) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "minutes") if seconds else "-"
-
-
 def _cell(name: str, value: Any) -> str:
     if name in ("created", "updated", "ended", "starts"):
         return clock(value)
     if isinstance(value, dict):
         return " ".join(map(str, value.values()))
     return "-" if value is None else str(value)
-
-
-def _end(text: str, status: int) -> NoReturn:
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(status)

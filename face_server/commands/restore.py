@@ -15,6 +15,7 @@ from face_server.backup.manifest import Manifest
 from face_server.commands import remote
 from face_server.commands.backup import DataDir, run, told
 from face_server.commands.noted import noted
+from face_server.commands.said import print_json
 from face_server.settings import Settings
 from face_server.store.store import Store
 
@@ -40,7 +41,7 @@ def restore(
 
     found = run(data_dir, work)
     if as_json:
-        remote.print_json({"folder": str(folder), **asdict(found)})
+        print_json({"folder": str(folder), **asdict(found)})
         return
     print(f"{told(found)} are back, as of {found.taken}")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from face_server.commands import remote
 from face_server.commands.noted import noted
+from face_server.commands.said import fail, print_json, words
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
 from face_server.store.choice import database_at
@@ -49,9 +49,9 @@ def seal(
             work = _seal(settings, sealer, of_app) if rotate is None else _rotate(settings, sealer, rotate)
             done = asyncio.run(work)
     except (FaceError, ValueError, OSError) as error:
-        _fail(error)
+        fail(words(error))
     if as_json:
-        remote.print_json(done)
+        print_json(done)
     elif rotate is None:
         print(f"{done['sealed']} rows and pictures sealed")
     else:
@@ -91,11 +91,3 @@ async def _opened(settings: Settings) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
-
-
-def _fail(error: Exception) -> NoReturn:
-    text = str(error)
-    if hasattr(error, "errors"):  # of the settings: without the value, which may have a password in it
-        text = "; ".join(str(each["msg"]) for each in error.errors())
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(1)

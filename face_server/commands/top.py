@@ -15,6 +15,7 @@ from rich.text import Text
 
 from face_server.commands import remote
 from face_server.commands.remote import Account, Json, Password, Server, Unreachable, Url
+from face_server.commands.said import clock, print_json
 
 app = typer.Typer(add_completion=False)
 
@@ -38,7 +39,7 @@ def top(
 def _watch(ask: Server, every: float, once: bool, as_json: bool) -> None:
     figures, errors = _read(ask)
     if as_json:
-        remote.print_json({**figures, "errors": errors})
+        print_json({**figures, "errors": errors})
         return
     rates = Rates()
     screen = Console(highlight=False, markup=False)
@@ -160,7 +161,7 @@ def _galleries(figures: Figures) -> Table:
 def _errors(errors: list[Any]) -> Table:
     table = _table("last failures", "log_id", "dialect", "interface", "code", "ms")
     for one in errors:
-        cells = (remote.clock(one["time"]), str(one["log_id"]), one["dialect"], one["interface"], one["code"])
+        cells = (clock(one["time"]), str(one["log_id"]), one["dialect"], one["interface"], one["code"])
         table.add_row(*cells, _ms(one["milliseconds"]))
     return table
 

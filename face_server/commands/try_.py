@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -15,6 +15,7 @@ from rich.table import Table
 from face_server.admin import shapes
 from face_server.commands import remote
 from face_server.commands.drawing import drawn, written
+from face_server.commands.said import fail, print_json
 from face_server.errors import FaceError, PictureError
 from face_server.model import Analysis, Task, Want
 from face_server.request import RequestContext, current
@@ -58,7 +59,7 @@ def try_(
             written(np.zeros((1, 1, 3), np.uint8), save.suffix)
         analyzer = _analyzer(settings, pack or settings.pack)
     except (FaceError, ValueError, OSError) as error:
-        _fail(str(error), remote.WRONG_WORDS)
+        fail(str(error), remote.WRONG_WORDS)
     want = analyzer.capabilities & ~Want.PARSING & (Want(~0) if settings.race else ~Want.RACE)
     task = Task(want, faces, any_turn=turned)
     report, good = [], True
@@ -80,9 +81,9 @@ def try_(
                 picture = drawn(photo.read_bytes(), seen.analysis.faces, settings.max_picture_pixels)
                 place.write_bytes(written(picture, place.suffix))
             except OSError as error:
-                _fail(str(error), remote.WRONG_WORDS)
+                fail(str(error), remote.WRONG_WORDS)
     if as_json:
-        remote.print_json(report)
+        print_json(report)
     raise typer.Exit(0 if good else remote.REFUSED)
 
 
@@ -173,8 +174,3 @@ def _attributes(seen: shapes.Attributes) -> list[str]:
         elif value is not None:
             lines.append(f"{name} {value:.2f}" if value <= 1 else f"{name} {value:.0f}")
     return lines
-
-
-def _fail(text: str, status: int) -> NoReturn:
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(status)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 import signal
-import sys
 import threading
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
+from face_server.commands.said import refuse_to_start
 from face_server.errors import FaceError
 from face_server.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from face_server.bus.worker import Worker
+    from face_server.ops.of_worker import WorkerFigures
 
 app = typer.Typer(add_completion=False)
 
@@ -53,7 +57,7 @@ def worker(
             raise ValueError("where is Redis? --redis or FACE_REDIS_URL says it")
         _run(settings)
     except (FaceError, ValueError, OSError, RedisError) as error:
-        _refuse(error)
+        refuse_to_start(error)
 
 
 def _run(settings: Settings) -> None:
@@ -63,7 +67,6 @@ def _run(settings: Settings) -> None:
     from face_server.engine.width import usual_width
     from face_server.licence.seat import seat_of
     from face_server.ops import logging, of_worker, serving
-    from face_server.ops.card import Card
     from face_server.vision.opened import Opened
     from face_server.vision.packs import find_pack
 
@@ -91,6 +94,23 @@ def _run(settings: Settings) -> None:
         ready=lambda: opened.ready,
         heard=figures,
     )
+    _show(figures, working, device, settings)
+    if seat:
+        seat.start()
+    working.start()
+    gc.freeze()  # modules and models stay: no collection has to walk through them
+    print(f"ready: {working.id}, pack {pack.name}, {device}, {working.lanes} lanes", flush=True)
+    ending.wait()
+    working.stop()
+    if seat:
+        seat.stop()
+
+
+def _show(figures: WorkerFigures, working: Worker, device: str, settings: Settings) -> None:
+    """What it is doing, for whoever looks at it from outside."""
+    from face_server.ops import of_worker
+    from face_server.ops.card import Card
+
     figures.gauge("face_lanes", "Lanes there should be", lambda: working.lanes)
     figures.gauge("face_lanes_alive", "Lanes that work", lambda: working.alive)
     figures.gauge("face_worker_busy_lanes", "Lanes that have a picture in their hands", lambda: working.busy)
@@ -103,20 +123,3 @@ def _run(settings: Settings) -> None:
             alive=lambda: working.alive == working.lanes,
             ready=lambda: working.ready,
         )
-    if seat:
-        seat.start()
-    working.start()
-    gc.freeze()  # modules and models stay: no collection has to walk through them
-    print(f"ready: {working.id}, pack {pack.name}, {device}, {working.lanes} lanes", flush=True)
-    ending.wait()
-    working.stop()
-    if seat:
-        seat.stop()
-
-
-def _refuse(error: Exception) -> NoReturn:
-    text = str(error)
-    if hasattr(error, "errors"):
-        text = "; ".join(f"FACE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(2)

@@ -19,8 +19,7 @@ WAIT = 0.05  # seconds, at most
 class Tide:
     """Lets those pass together who come within a moment."""
 
-    def __init__(self, many: int = TOGETHER, seconds: float = WAIT) -> None:
-        self._many, self._seconds = many, seconds
+    def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -28,10 +27,10 @@ class Tide:
         loop = asyncio.get_running_loop()
         own = loop.create_future()
         self._waiting.append(own)
-        if len(self._waiting) >= self._many:
+        if len(self._waiting) >= TOGETHER:
             self._pass()
         elif self._timer is None:
-            self._timer = loop.call_later(self._seconds, self._pass)
+            self._timer = loop.call_later(WAIT, self._pass)
         await own
 
     def _pass(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -24,6 +22,7 @@ from face_server.index.snapshots import WORTH_IT
 from face_server.store.database import Columns
 from face_server.store.index_rows import IndexRows
 from face_server.store.rows import Change, GroupRef, Write
+from face_server.threads import step_back
 
 __all__ = ["Registry", "Scan"]
 
@@ -58,7 +57,7 @@ class Registry:
         self._following: dict[int, asyncio.Task[None]] = {}
         self._room = Room(memory)  # bytes; 0: no bound
         self._making_room = asyncio.Lock()
-        self._tidier = ThreadPoolExecutor(1, "index-tidy", initializer=_quietly)
+        self._tidier = ThreadPoolExecutor(1, "index-tidy", initializer=step_back)
         self._tidying: set[int] = set()
         self._closing = threading.Event()
 
@@ -278,12 +277,6 @@ class Registry:
             log.exception("a gallery of %d faces stays slow", len(gallery))
         else:
             self._tidying.discard(gallery.group_id)
-
-
-def _quietly() -> None:
-    """On Linux a thread has a niceness of its own."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _replay(gallery: Gallery, changes: Iterable[Change]) -> None:

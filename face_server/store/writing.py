@@ -81,8 +81,8 @@ class Writing:
         app_id: int,
         seq: int,
         embedding_id: str,
-        quota: Quota = NO_QUOTA,
-        sealer: Sealer = OPEN,
+        quota: Quota,
+        sealer: Sealer,
     ) -> None:
         self.run = connection.execute
         self._connection = connection

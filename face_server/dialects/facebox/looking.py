@@ -10,12 +10,13 @@ from face_server.dialects.facebox.endpoint import Answer, Call, Interface
 from face_server.dialects.facebox.library import FORMATS, MOST_BYTES
 from face_server.dialects.features import Features
 from face_server.dialects.params import Refusal
-from face_server.errors import ModelMissing, NoFace, PictureError
+from face_server.errors import NoFace, PictureError
 from face_server.faces.album import Bound
 from face_server.faces.asks import Ask
+from face_server.faces.keeping import embedding
 from face_server.faces.rules import PictureRules
 from face_server.faces.service import FaceService, together
-from face_server.model import Face, Feature, FloatArray, Picture, Want
+from face_server.model import Face, Feature, Picture, Want
 
 RULES = PictureRules(FORMATS, MOST_BYTES, longest=4096, shorter=2160)
 
@@ -33,7 +34,7 @@ class Recognition:
 
     async def compare(self, call: Call) -> Answer:
         one, other = await together([self._face(call, name) for name in ("image1", "image2")])
-        felt = (Ask(Feature(_embedding(face))) for face in (one, other))
+        felt = (Ask(Feature(embedding(face))) for face in (one, other))
         score = (await self._service.compare(call.app, *felt)).score
         detections = {f"detectionResult{n}": render.detection(face) for n, face in enumerate((one, other), 1)}
         return {"compareScore": wire.double(score), **detections}
@@ -50,7 +51,7 @@ class Recognition:
         if face.quality is not None:
             detection["quality"] = wire.double(face.quality.overall)
         if sent["featureUpload"]:
-            detection["feature"] = self._features.write(_embedding(face))
+            detection["feature"] = self._features.write(embedding(face))
         results = await asyncio.gather(*(self._result(one, score) for one, score in found))
         tops = {f"top{n}": results[n - 1] if n <= len(results) else {} for n in range(1, tables.MOST_RESULTS + 1)}
         return {"detectionResult": detection, **tops}
@@ -83,9 +84,3 @@ def _ask(call: Call, name: str, want: Want = Want.NONE) -> Ask:
 def _named(error: PictureError, name: str) -> Exception:
     """What is wrong with a picture is a wrong parameter, except that nobody is to be seen on it."""
     return error if isinstance(error, NoFace) else Refusal(codes.WRONG, name)
-
-
-def _embedding(face: Face) -> FloatArray:
-    if face.embedding is None:
-        raise ModelMissing("embed")
-    return face.embedding
