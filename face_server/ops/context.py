@@ -14,6 +14,7 @@ from face_server.request import RequestContext, current
 
 UPLOAD_SECONDS = 60.0  # for a whole body: a client that sends slower than that only holds memory
 DISCONNECT: Message = {"type": "http.disconnect"}
+GONE = "face_server.gone"  # in a scope: what the HTTP server calls when the client goes before it has its answer
 
 
 @dataclass(slots=True)
@@ -62,21 +63,19 @@ class RequestScope:
         peer = scope["client"][0] if scope.get("client") else ""
         request = RequestContext(self._ids.next(), deadline=begun + self._deadline, admit=self._admit, peer=peer)
         client = _Client(request, receive, self._deadline)
+        scope[GONE] = client.gone
         status = 0
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            elif not message.get("more_body", False):
-                client.leave()
             await send(message)
 
         token = current.set(request)
         try:
             await self._app(scope, client.receive, sent)
         finally:
-            client.leave()
             current.reset(token)
             ending = Ending(request, scope["path"], status, time.monotonic() - begun)
             # After the answer has left: whoever waits for it does not wait for logs and figures too.
@@ -84,19 +83,18 @@ class RequestScope:
 
 
 class _Client:
-    """Passes the body on as it comes, keeps none of it, and afterwards listens for the client's going."""
+    """Passes the body on as it comes, and keeps none of it."""
 
     def __init__(self, request: RequestContext, receive: Receive, deadline_seconds: float) -> None:
         self._request = request
         self._receive = receive
         self._deadline = deadline_seconds
         self._until = time.monotonic() + UPLOAD_SECONDS
-        self._watch: asyncio.Task[None] | None = None
+        self._complete = False
 
     async def receive(self) -> Message:
-        if self._watch is not None:
-            await asyncio.wait([self._watch])
-            return DISCONNECT
+        if self._complete:  # nothing comes any more but the end
+            return await self._receive()
         seconds = UPLOAD_SECONDS if self._request.patient else self._until - time.monotonic()
         try:
             async with asyncio.timeout(seconds):
@@ -104,18 +102,12 @@ class _Client:
         except TimeoutError:
             message = DISCONNECT
         if message["type"] == "http.disconnect":
-            self._request.cancelled = True
+            self.gone()
         elif not message.get("more_body", False):
             # The time a client needs to send its body is its own: the deadline counts from here.
             self._request.deadline = time.monotonic() + self._deadline
-            self._watch = asyncio.create_task(self._wait_for_end())
+            self._complete = True
         return message
 
-    async def _wait_for_end(self) -> None:
-        await self._receive()
+    def gone(self) -> None:
         self._request.cancelled = True
-
-    def leave(self) -> None:
-        """The answer is complete: whoever goes now has not left early."""
-        if self._watch is not None:
-            self._watch.cancel()

@@ -18,6 +18,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from face_server.ops.context import GONE
+
 DRAIN_SECONDS = 10  # for requests in flight at the end; what still waits then is refused
 LAST_SECONDS = 3  # for those refusals to leave
 KEEP_ALIVE_SECONDS = 75
@@ -146,17 +148,32 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
 
+def _nobody() -> None:
+    """Wants to know."""
+
+
 class Protocol(HttpToolsProtocol):
-    """The parser itself would collect headers without end."""
+    """The parser itself would collect headers without end. And whoever wants to know when a client goes is told, and
+    need not keep a task that waits for it."""
 
     _head = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            cast(dict[str, Any], self.cycle.scope).get(GONE, _nobody)()
+        super().connection_lost(exc)
+
     def on_message_begin(self) -> None:
         self._head = 0
         super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()  # held back while much of the body waited; a client's end is heard only so
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

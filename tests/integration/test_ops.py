@@ -83,7 +83,8 @@ def test_log_ids_have_13_digits_and_never_repeat() -> None:
     assert {len(str(number)) for number in many} == {13}
 
 
-async def test_a_client_that_goes_is_noticed_and_its_work_stops() -> None:
+@pytest.mark.parametrize("size", [4, 1_000_000])
+async def test_a_client_that_goes_is_noticed_and_its_work_stops(size: int) -> None:
     lanes = Lanes(1, queue_bytes=2**20)
     lanes.start()
     endings: Endings = []
@@ -104,7 +105,7 @@ async def test_a_client_that_goes_is_noticed_and_its_work_stops() -> None:
         return Response()
 
     async with served(scoped(handler, endings)) as port:
-        _, writer = await send(port, HEAD + b"body", pause=0.1)
+        _, writer = await send(port, HEAD.replace(b"4", b"%d" % size) + b"x" * size, pause=0.1)
         writer.close()
         gone = time.monotonic()
         await until(lambda: bool(endings))
