@@ -69,6 +69,23 @@ async def test_as_many_at_once_as_lanes() -> None:
     lanes.close()
 
 
+async def test_the_lane_that_stopped_last_goes_on_first() -> None:
+    lanes = Lanes(3, queue_bytes=MB)
+    lanes.start()
+
+    def all_idle() -> None:
+        ends = time.monotonic() + 10
+        while len(lanes._idle) < lanes.count and time.monotonic() < ends:
+            time.sleep(0.001)
+
+    used: set[int] = set()
+    for _ in range(20):
+        await asyncio.to_thread(all_idle)
+        used.add(await lanes.submit(threading.get_ident))
+    lanes.close()
+    assert len(used) == 1
+
+
 async def test_urgent_work_goes_first(lane: Lanes) -> None:
     gate, order = Gate(), list[str]()
     held = await gate.hold(lane)
