@@ -50,9 +50,9 @@ class Bare:
         return View(pixels, Faces(box, faces.scores[largest], points))
 
     def sees(self, picture: bytes) -> bool:
-        """Whether the one look that the loop takes finds the face: the server would take more."""
+        """Whether the server takes no more than the loop's one look: a face is found, and none to doubt."""
         try:
-            return bool(len(self.detect(picture)))
+            return bool(self.detect(picture).faces.scores[0] >= self._detector.doubt)
         except ValueError:
             return False
 
