@@ -67,13 +67,13 @@ class Synthesis:
         return picture.mirrored() if rng.random() < 0.5 else picture
 
     def _dress(self, picture: Picture) -> None:
-        """In a fifth of the pictures most people wear masks, in a few sunglasses, even those of real scenes."""
+        """In a third of the pictures most people wear masks, in a few sunglasses, even those of real scenes."""
         kind = self.rng.random()
-        if kind > 0.26:
+        if kind > 0.4:
             return
         for box, points in zip(picture.boxes, picture.points, strict=True):
             if self.rng.random() < 0.8:
-                dress(picture.pixels, box, points, self.rng, mask=kind < 0.2)
+                dress(picture.pixels, box, points, self.rng, mask=kind < 0.34)
 
     def _cut(self, picture: Picture) -> Picture:
         """Bars at one to four sides, as around a photo of other shape or a face looked at alone at the border."""

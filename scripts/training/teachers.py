@@ -69,12 +69,9 @@ class YuNet:
         scale = self._side / max(pixels.shape[:2])
         small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         height, width = (-(-n // 32) * 32 for n in small.shape[:2])
-        canvas = np.zeros((height, width, 3), np.float32)
-        canvas[: small.shape[0], : small.shape[1]] = small[:, :, ::-1]
-        blob = canvas.transpose(2, 0, 1)[None]
-        names = [o.name for o in self._session.get_outputs()]
-        outputs = dict(zip(names, self._session.run(None, {"input": blob}), strict=True))
-        rows = np.concatenate([self._decode(outputs, stride, width // stride) for stride in (8, 16, 32)])
+        canvas = np.zeros((height, width, 3), np.uint8)
+        canvas[: small.shape[0], : small.shape[1]] = small
+        rows = self.cells(canvas)
         rows = rows[rows[:, 4] >= self._threshold]
         boxes = np.column_stack([rows[:, :2], rows[:, 2:4] - rows[:, :2]]).tolist()
         kept = np.array(cv2.dnn.NMSBoxes(boxes, rows[:, 4].tolist(), self._threshold, self._nms), int).reshape(-1)
@@ -82,6 +79,14 @@ class YuNet:
         rows[:, :4] /= scale
         rows[:, 5:] /= scale
         return np.asarray(rows, np.float32)
+
+    def cells(self, canvas: Image) -> Floats:
+        """What every cell says, stride by stride; the sides of the picture are multiples of 32."""
+        blob = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32)
+        names = [o.name for o in self._session.get_outputs()]
+        outputs = dict(zip(names, self._session.run(None, {"input": blob}), strict=True))
+        width = canvas.shape[1]
+        return np.concatenate([self._decode(outputs, stride, width // stride) for stride in (8, 16, 32)])
 
     @staticmethod
     def _decode(outputs: dict[str, Floats], stride: int, columns: int) -> Floats:
