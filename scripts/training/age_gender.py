@@ -2,7 +2,7 @@
 
     python -m scripts.training.age_gender [--from FILE.onnx]
 
-The trunk starts from that of the attributes, which already knows both a little, and learns FairFace alone.
+The trunk starts from the embedder's, which already tells people apart, and learns FairFace alone.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ SIZE, MARGIN = 112, 0.2
 # What is looked at: FairFace's pictures begin at the brows and end below the chin, so a tenth lower than the template.
 SEEN, LEFT, TOP = 80, 16, 24
 FIRST_SEEN, FIRST = 64, 500  # the steps that begin, at two thirds of the cost
-DEPTH = (0, 2, 3, 1)  # the attributes have (0, 2, 3, 3): two blocks less are half of the file
+DEPTH = (0, 3, 4, 3)  # the embedder has (0, 3, 4, 5): two blocks less are a quarter of the file
 CHANNELS = (32, 64, 128, 256)
-FIXED = 4  # blocks that stay as they are: edges and spots are known, and this halves a step
+FIXED = 5  # blocks that stay as they are: edges and spots are known, and this halves a step
 GRID = 4  # places a side that the heads tell apart
 STEPS, BATCH = 1_750, 128
 FIELDS = {"pixels": (np.uint8, (SIZE, SIZE, 3)), "age": (np.int8, ()), "gender": (np.int8, ())}
@@ -204,7 +204,7 @@ def main() -> None:
     corpus = Corpus(args.corpus)
     data = rows(corpus, args.work)
     sampler, model = Sampler(data), AgeGender()
-    source = args.source or args.pack / "attributes.onnx"
+    source = args.source or args.pack / "embed.onnx"
     if source.exists():
         start_from(model, source, centred(sampler(0)["image"]))
     mean = fit(model, sampler, loss, Plan.of(args, args.steps), log)
