@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from face_server.vision.adapters.detectors import Detector
-from face_server.vision.adapters.nms import overlaps
+from face_server.vision.adapters.nms import overlaps, repeats
 from face_server.vision.align import Floats, floats
 from face_server.vision.images import Pixels
 from face_server.vision.view import Crop, Faces, View
@@ -165,7 +165,7 @@ def _union(parts: list[Faces]) -> Faces:
     """Of one face in several parts the finding of the first part counts."""
     result = parts[0]
     for part in parts[1:]:
-        new = (overlaps(part.boxes, result.boxes) <= SAME).all(axis=1)
+        new = ~repeats(result.boxes, part.boxes, SAME).any(axis=0)
         result = Faces.joined([result, part[np.flatnonzero(new)]])
     return result
 

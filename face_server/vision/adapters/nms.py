@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of boxes that overlap much, the most certain stays."""
+"""Non-maximum suppression: of boxes that show one face, whole or in part, the most certain stays."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from face_server.vision.align import Floats
 from face_server.vision.view import Faces
 
 MOST = 2000  # candidates looked at; a picture of 200 faces gives about 1500
+# A box inside another that is no smaller than this share of it shows a part of that face; a smaller one may be somebody
+# far behind, beside the cheek.
+INSIDE, PART = 0.9, 1 / 9
 FEW = 256  # up to so many all pairs are compared at once: one pass of NumPy instead of one for every face that stays
 
 
 def overlaps(a: Floats, b: Floats) -> Floats:
     """(n, m): intersection over union of every pair of boxes."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    sizes = _area(a)[:, None] + _area(b)[None] - shared
-    return np.asarray(shared / np.maximum(sizes, 1e-6), np.float32)
+    shared = _shared(a, b)
+    union = _area(a)[:, None] + _area(b)[None] - shared
+    return np.asarray(shared / np.maximum(union, 1e-6), np.float32)
+
+
+def repeats(faces: Floats, others: Floats, limit: float) -> NDArray[np.bool_]:
+    """(n, m): whether a box of `others` shows one of `faces` again: it overlaps by more than `limit`, or is a part."""
+    shared, areas, other = _shared(faces, others), _area(faces)[:, None], _area(others)[None]
+    same = shared > limit * np.maximum(areas + other - shared, 1e-6)
+    return np.asarray(same | ((shared > INSIDE * other) & (other > PART * areas)), bool)
 
 
 def suppress(faces: Faces, limit: float) -> Faces:
@@ -31,7 +39,7 @@ def suppress(faces: Faces, limit: float) -> Faces:
 
 
 def _kept_of_few(faces: Faces, limit: float) -> NDArray[np.intp]:
-    clash = overlaps(faces.boxes, faces.boxes) > limit
+    clash = repeats(faces.boxes, faces.boxes, limit)
     stays = np.ones(len(faces), bool)
     for i in range(len(faces)):
         if stays[i]:
@@ -45,8 +53,15 @@ def _kept_of_many(faces: Faces, limit: float) -> NDArray[np.intp]:
     while len(left):
         best, left = left[0], left[1:]
         kept.append(int(best))
-        left = left[overlaps(faces.boxes[best : best + 1], faces.boxes[left])[0] <= limit]
+        left = left[~repeats(faces.boxes[best : best + 1], faces.boxes[left], limit)[0]]
     return np.array(kept, np.intp)
+
+
+def _shared(a: Floats, b: Floats) -> Floats:
+    """(n, m): the area that two boxes share."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=2), np.float32)
 
 
 def _area(boxes: Floats) -> Floats:
