@@ -7,8 +7,7 @@ score for exactly this picture tells how much of a face is to be seen. Labels st
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.training.corpus import Image
-from scripts.training.detect_labels import YuNetSmall, iou
+from scripts.training.detect_labels import iou
 from scripts.training.detect_picture import Picture
 from scripts.training.teachers import Floats, YuNet
 
@@ -19,14 +18,14 @@ Answers = tuple[Floats, Floats, Floats, Floats]
 
 
 class Echo:
-    """The mean of YuNet's two nets, corrected by labels."""
+    """YuNet n, corrected by labels. (The s net gives a face to other cells: a mean of both says a half everywhere.)"""
 
     def __init__(self) -> None:
-        self._nets = (YuNet(), YuNetSmall(SEEN))
+        self._yunet = YuNet()
 
     def __call__(self, picture: Picture, kind: NDArray[np.int8]) -> Answers:
         """Per cell what to answer: score, its weight, box, points. `kind` is what labels say (`detect.kinds`)."""
-        rows = self._cells(picture.pixels)
+        rows = self._yunet.cells(picture.pixels)
         boxes, score, points = rows[:, :4], rows[:, 4].copy(), rows[:, 5:].copy()
         score[kind == 0] = score[kind == 0].clip(max=CALM)
         # A face that YuNet does not see may be there and hidden, or may be gone: neither is worth insisting on.
@@ -35,7 +34,3 @@ class Echo:
         for box, five in zip(picture.boxes, picture.points, strict=True):
             points[seen[iou(box, boxes[seen]) > SAME]] = five.reshape(-1)
         return score, weight, boxes, points
-
-    def _cells(self, pixels: Image) -> Floats:
-        rows = [net.cells(pixels) for net in self._nets]
-        return np.asarray(sum(rows) / len(rows), np.float32)
