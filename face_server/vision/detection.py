@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from face_server.vision.adapters.detectors import Detector
-from face_server.vision.adapters.nms import overlaps, repeats
+from face_server.vision.adapters.nms import overlaps, within
 from face_server.vision.align import Floats, floats
 from face_server.vision.images import Pixels
 from face_server.vision.view import Crop, Faces, View
@@ -81,6 +81,7 @@ class Finder:
         seen = pixels if rotation is None else np.asarray(cv2.rotate(pixels, rotation), np.uint8)
         canvas, scale = letterbox(seen, size, self.detector.fixed, self.square)
         (faces,) = self.detector.detect(canvas[None])
+        faces = whole(faces)
         if least or most < np.inf:
             sides = faces.sides
             faces = faces[(sides >= least) & (sides < most)]
@@ -136,6 +137,13 @@ def letterbox(pixels: Pixels, size: int, fixed: tuple[int, int] | None, square: 
     return canvas, scale
 
 
+def whole(faces: Faces) -> Faces:
+    """Without what lies inside a surer face: eyes, nose and mouth of a large face pass for a face now and then."""
+    if len(faces) < 2:
+        return faces
+    return faces[np.flatnonzero(~np.triu(within(faces.boxes, faces.boxes), 1).any(axis=0))]
+
+
 def unturn(faces: Faces, turn: int, height: int, width: int) -> Faces:
     """Faces found in the picture turned `turn` quarters clockwise, in the picture itself (height x width)."""
     corners = _unturn(faces.boxes.reshape(-1, 2, 2), turn, height, width)
@@ -165,7 +173,8 @@ def _union(parts: list[Faces]) -> Faces:
     """Of one face in several parts the finding of the first part counts."""
     result = parts[0]
     for part in parts[1:]:
-        new = ~repeats(result.boxes, part.boxes, SAME).any(axis=0)
+        again = (overlaps(result.boxes, part.boxes) > SAME) | within(result.boxes, part.boxes)
+        new = ~again.any(axis=0)
         result = Faces.joined([result, part[np.flatnonzero(new)]])
     return result
 

@@ -13,7 +13,7 @@ from face_server.vision import layouts
 from face_server.vision.adapters import make
 from face_server.vision.adapters.base import blob, softmax
 from face_server.vision.adapters.detectors import Detector, cells
-from face_server.vision.adapters.nms import INSIDE, PART, overlaps, suppress
+from face_server.vision.adapters.nms import overlaps, suppress
 from face_server.vision.align import roll_of
 from face_server.vision.detection import Finder, letterbox
 from face_server.vision.images import Pixels, decode
@@ -122,33 +122,15 @@ def test_suppression_is_the_greedy_rule(rows: list[tuple[int, ...]], seed: int, 
     faces = Faces(boxes, scores, np.zeros((len(boxes), 5, 2), np.float32))
     kept: list[int] = []
     for i in np.argsort(-scores):
-        if not any(overlap(boxes[j], boxes[i]) > limit or is_part(boxes[j], boxes[i]) for j in kept):
+        if all(overlap(boxes[i], boxes[j]) <= limit for j in kept):
             kept.append(int(i))
     assert suppress(faces, limit).scores.tolist() == scores[kept].tolist()
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.float32(shared(a, b) / (area(a) + area(b) - shared(a, b))))
-
-
-def is_part(face: np.ndarray, other: np.ndarray) -> bool:
-    return bool(shared(face, other) > np.float32(INSIDE) * area(other) and area(other) > np.float32(PART) * area(face))
-
-
-def shared(a: np.ndarray, b: np.ndarray) -> np.float32:
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return np.float32(max(0.0, wide) * max(0.0, high))
-
-
-def area(box: np.ndarray) -> np.float32:
-    return np.float32((box[2] - box[0]) * (box[3] - box[1]))
-
-
-def test_a_part_of_a_face_is_none() -> None:
-    boxes = np.array([(0, 0, 90, 120), (20, 40, 70, 100), (0, 0, 20, 25), (70, 90, 110, 140)], np.float32)
-    faces = Faces(boxes, np.array([0.8, 0.7, 0.6, 0.5], np.float32), np.zeros((4, 5, 2), np.float32))
-    # The second lies inside the first; the third is too small to be a part of it, the fourth lies half beside it.
-    assert suppress(faces, 0.4).boxes.tolist() == boxes[[0, 2, 3]].tolist()
+    shared = max(0.0, wide) * max(0.0, high)
+    return float(np.float32(shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)))
 
 
 # Input

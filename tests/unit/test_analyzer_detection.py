@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from face_server.vision.detection import GRID, Finder, letterbox, unturn
+from face_server.vision.detection import GRID, Finder, letterbox, unturn, whole
 from face_server.vision.view import Faces
 
 Thing = tuple[float, float, float]  # left, top, side: in the picture's pixels
@@ -53,6 +53,13 @@ def picture(width: int, height: int, things: Sequence[Thing]) -> np.ndarray:
     for number, (left, top, side) in enumerate(things, 1):
         pixels[int(top) : int(top + side), int(left) : int(left + side)] = number * 10
     return pixels
+
+
+def test_a_part_of_a_face_is_none() -> None:
+    boxes = np.array([(0, 0, 90, 120), (20, 40, 70, 100), (0, 0, 20, 25), (70, 90, 110, 140)], np.float32)
+    faces = Faces(boxes, np.array([0.8, 0.7, 0.6, 0.5], np.float32), np.zeros((4, 5, 2), np.float32))
+    # The second lies inside the first; the third is too small to be a part of it, the fourth lies half beside it.
+    assert whole(faces).boxes.tolist() == boxes[[0, 2, 3]].tolist()
 
 
 def test_one_large_face_needs_the_small_input_only() -> None:

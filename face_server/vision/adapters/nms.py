@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of boxes that show one face, whole or in part, the most certain stays."""
+"""Non-maximum suppression: of boxes that overlap much, the most certain stays."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from face_server.vision.align import Floats
 from face_server.vision.view import Faces
 
 MOST = 2000  # candidates looked at; a picture of 200 faces gives about 1500
-# A box inside another that is no smaller than this share of it shows a part of that face; a smaller one may be somebody
-# far behind, beside the cheek.
-INSIDE, PART = 0.9, 1 / 9
+INSIDE, PART = 0.9, 1 / 9  # of the inner box, of the outer one: a smaller face may be somebody far behind, by the cheek
 FEW = 256  # up to so many all pairs are compared at once: one pass of NumPy instead of one for every face that stays
 
 
@@ -22,11 +20,11 @@ def overlaps(a: Floats, b: Floats) -> Floats:
     return np.asarray(shared / np.maximum(union, 1e-6), np.float32)
 
 
-def repeats(faces: Floats, others: Floats, limit: float) -> NDArray[np.bool_]:
-    """(n, m): whether a box of `others` shows one of `faces` again: it overlaps by more than `limit`, or is a part."""
-    shared, areas, other = _shared(faces, others), _area(faces)[:, None], _area(others)[None]
-    same = shared > limit * np.maximum(areas + other - shared, 1e-6)
-    return np.asarray(same | ((shared > INSIDE * other) & (other > PART * areas)), bool)
+def within(faces: Floats, others: Floats) -> NDArray[np.bool_]:
+    """(n, m): whether a box of `others` lies inside one of `faces` and is large enough to be a part of it."""
+    other = _area(others)[None]
+    inside = _shared(faces, others) > INSIDE * other
+    return np.asarray(inside & (other > PART * _area(faces)[:, None]), bool)
 
 
 def suppress(faces: Faces, limit: float) -> Faces:
@@ -39,7 +37,7 @@ def suppress(faces: Faces, limit: float) -> Faces:
 
 
 def _kept_of_few(faces: Faces, limit: float) -> NDArray[np.intp]:
-    clash = repeats(faces.boxes, faces.boxes, limit)
+    clash = overlaps(faces.boxes, faces.boxes) > limit
     stays = np.ones(len(faces), bool)
     for i in range(len(faces)):
         if stays[i]:
@@ -53,7 +51,7 @@ def _kept_of_many(faces: Faces, limit: float) -> NDArray[np.intp]:
     while len(left):
         best, left = left[0], left[1:]
         kept.append(int(best))
-        left = left[~repeats(faces.boxes[best : best + 1], faces.boxes[left], limit)[0]]
+        left = left[overlaps(faces.boxes[best : best + 1], faces.boxes[left])[0] <= limit]
     return np.array(kept, np.intp)
 
 
