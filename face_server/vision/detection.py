@@ -170,10 +170,12 @@ def _small(faces: Faces, pixel: float) -> int:
 
 
 def _union(parts: list[Faces]) -> Faces:
-    """Of one face in several parts the finding of the first part counts."""
+    """Of one face in several parts the finding of the first part counts. What lies inside a less certain one stays: that
+    one may turn out to be no face."""
     result = parts[0]
     for part in parts[1:]:
-        again = (overlaps(result.boxes, part.boxes) > SAME) | within(result.boxes, part.boxes)
+        surer = result.scores[:, None] >= part.scores
+        again = (overlaps(result.boxes, part.boxes) > SAME) | (within(result.boxes, part.boxes) & surer)
         new = ~again.any(axis=0)
         result = Faces.joined([result, part[np.flatnonzero(new)]])
     return result

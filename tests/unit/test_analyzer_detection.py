@@ -62,6 +62,22 @@ def test_a_part_of_a_face_is_none() -> None:
     assert whole(faces).boxes.tolist() == boxes[[0, 2, 3]].tolist()
 
 
+class Fooled(Eye):
+    """Takes two people for one large face in the small input, sees them in the larger, and nothing at a second look."""
+
+    doubt = 0.6
+
+    def detect(self, pictures: np.ndarray, threshold: float | None = None) -> list[Faces]:
+        rows = {320: [(40, 40, 140, 140, 0.5)], 640: [(90, 120, 150, 200, 0.9), (190, 120, 250, 200, 0.9)]}
+        found = np.array([] if threshold is not None else rows[pictures.shape[2]], np.float32).reshape(-1, 5)
+        return [Faces(found[:, :4], found[:, 4], np.zeros((len(found), 5, 2), np.float32)) for _ in pictures]
+
+
+def test_a_doubtful_large_face_hides_nobody() -> None:
+    found = Finder(Fooled()).find(picture(640, 640, []), most=10)  # type: ignore[arg-type]
+    assert found.boxes.tolist() == [[90, 120, 150, 200], [190, 120, 250, 200]]
+
+
 def test_one_large_face_needs_the_small_input_only() -> None:
     eye = Eye()
     found = Finder(eye).find(picture(1280, 960, [(300, 200, 400)]), most=1)  # type: ignore[arg-type]
