@@ -35,7 +35,7 @@ STEPS, BATCH = 1_300, 128
 HEADS = ("age", "gender", "expression", "emotion", "glasses", "mask", "eyes", "mouth_open", "face_type", "beauty")
 # Measured and found not useful enough to ship: see the card.
 LEFT_OUT = ("emotion", "face_type")
-# Here they teach the trunk; `age_gender`, which starts from it, answers.
+# Here they teach the trunk; `age_gender`, a network of its own, answers.
 ELSEWHERE = ("age", "gender")
 
 
