@@ -170,8 +170,8 @@ def _small(faces: Faces, pixel: float) -> int:
 
 
 def _union(parts: list[Faces]) -> Faces:
-    """Of one face in several parts the finding of the first part counts. What lies inside a less certain one stays: that
-    one may turn out to be no face."""
+    """Of one face in several parts the finding of the first part counts. What lies inside a less certain one stays:
+    that one may turn out to be no face."""
     result = parts[0]
     for part in parts[1:]:
         surer = result.scores[:, None] >= part.scores
