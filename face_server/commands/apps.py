@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from face_server.commands.noted import noted
+from face_server.commands.said import clock, fail, print_json
 from face_server.errors import FaceError
 from face_server.faces.apps import Apps, BadName, Issued
 from face_server.faces.gates import CONTRACT
@@ -64,13 +62,13 @@ def list_apps(data_dir: DataDir = None, as_json: Json = False) -> None:
     """All apps: how much they hold, their keys, and when each key was last used."""
     found = _run(data_dir, lambda apps: apps.list())
     if as_json:
-        _print_json([_facts(count, credentials) for count, credentials in found])
+        print_json([_facts(count, credentials) for count, credentials in found])
         return
     table = Table("app", "groups", "faces", "key", "created", "last use", "ends", box=None)
     for count, credentials in found:
         head = (count.app, str(count.groups), str(count.faces))
         for credential in credentials:
-            times = (_time(credential.created), _time(credential.used), _time(credential.expires))
+            times = (clock(credential.created), clock(credential.used), clock(credential.expires))
             table.add_row(*head, credential.key, *times)
             head = ("", "", "")
         if not credentials:
@@ -103,7 +101,7 @@ def retention(
     deed = None if days is None else Deed("set_retention", name, {"days": str(days)})
     found = _run(data_dir, lambda apps: apps.retention(name, days), deed)
     if as_json:
-        _print_json({"app": name, "retention_days": found})
+        print_json({"app": name, "retention_days": found})
     else:
         out.print(f"the faces of {name} " + (f"end after {found} days" if found else "stay for ever"))
 
@@ -128,7 +126,7 @@ def gates(
     own = _run(data_dir, lambda apps: apps.limits(name, changes, reset), deed)
     usual, values = named(CONTRACT), named(limits_of(own))
     if as_json:
-        _print_json({"app": name, "limits": values, "own": own})
+        print_json({"app": name, "limits": values, "own": own})
         return
     table = Table("limit", "in this app", "contract", box=None)
     for limit, value in values.items():
@@ -141,11 +139,11 @@ def gates(
 def _change(text: str) -> tuple[str, float | None]:
     name, _, value = text.partition("=")
     if name not in RANGES:
-        _fail(f"{text!r}: no limit is called {name!r}; there are {', '.join(RANGES)}")
+        fail(f"{text!r}: no limit is called {name!r}; there are {', '.join(RANGES)}")
     try:
         return name, None if value == TAKEN_BACK else float(value)
     except ValueError:
-        _fail(f"{text!r}: a name and a number are expected, as normal.blur=0.5")
+        fail(f"{text!r}: a name and a number are expected, as normal.blur=0.5")
 
 
 def _number(value: float | None) -> str:
@@ -162,14 +160,14 @@ def delete(
     """Delete an app: its credentials, groups, users, faces and pictures."""
     found = {count.app: count for count, _ in _run(data_dir, lambda apps: apps.list())}
     if name not in found:
-        _fail(f"no app {name!r}")
+        fail(f"no app {name!r}")
     count = found[name]
     if not yes:
         typer.confirm(f"Delete {name} with {count.groups} groups and {count.faces} faces?", abort=True, err=True)
     deed = Deed("delete_app", name, {"groups": str(count.groups), "faces": str(count.faces)})
     _run(data_dir, lambda apps: apps.delete(name), deed)
     if as_json:
-        _print_json({"app": name, "groups": count.groups, "faces": count.faces})
+        print_json({"app": name, "groups": count.groups, "faces": count.faces})
     else:
         out.print(f"{name} is deleted, with {count.groups} groups and {count.faces} faces")
 
@@ -192,16 +190,16 @@ def _run(data_dir: Path | None, work: Callable[[Apps], Awaitable[T]], deed: Deed
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         return asyncio.run(with_store(settings.database, settings.data_dir, settings.redis))
     except AppMissing as error:
-        _fail(f"no app {str(error)!r}")
+        fail(f"no app {str(error)!r}")
     except AppHasCredential as error:
-        _fail(f"{error} has a key already; `face-server apps rotate` gives it another one")
+        fail(f"{error} has a key already; `face-server apps rotate` gives it another one")
     except (BadName, FaceError, ValueError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _show(issued: Issued, as_json: bool) -> None:
     if as_json:
-        _print_json({**asdict(issued), "token": issued.token})
+        print_json({**asdict(issued), "token": issued.token})
         return
     rows = {"app id": issued.app, "API key": issued.key, "secret": issued.secret, "as one token": issued.token}
     for title, value in rows.items():
@@ -215,16 +213,3 @@ def _facts(count: AppCount, credentials: list[Credential]) -> dict[str, Any]:
         for one in credentials
     ]
     return {**asdict(count), "keys": keys}
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "minutes") if seconds else "-"
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _fail(text: str) -> NoReturn:
-    print(f"face-server: {text}", file=sys.stderr)
-    raise typer.Exit(1)
