@@ -99,10 +99,10 @@ def jpeg(values: np.ndarray[Any, Any], quality: int = 92) -> bytes:
 
 
 def variant(picture: bytes, number: int) -> bytes:
-    """The same person in another picture: each number is another face token."""
+    """The same person in another picture: its place moves with the number, so each is another face token."""
     values = pixels(picture)
     values = values[:, ::-1] if number % 2 else values
-    return jpeg(np.ascontiguousarray(values[: values.shape[0] - 3 * number, : values.shape[1] - 2 * number]))
+    return jpeg(np.ascontiguousarray(values[: values.shape[0] - 3 * number, 2 * number :]))
 
 
 NOBODY = png(np.full((240, 320, 3), 127, np.uint8))
