@@ -14,8 +14,8 @@ KEPT = ("detect", "landmarks")
 
 
 def turned(folder: Path) -> Pack:
-    """The same embedder without the mirrored look: templates that seem alike, and are of another model."""
-    return _made(folder, {"flip": False})
+    """The same embedder with a second, mirrored look: templates that seem alike, and are of another model."""
+    return _made(folder, {"flip": True})
 
 
 def tiny(folder: Path) -> Pack:

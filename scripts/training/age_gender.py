@@ -2,10 +2,9 @@
 
     python -m scripts.training.age_gender [--from FILE.onnx]
 
-The trunk starts from the embedder's, which already tells people apart, and learns FairFace alone.
+The trunk is the embedder's, which already tells people apart, without its last layers; it goes on with FairFace alone.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,8 +19,8 @@ from scripts.training.attribute_rows import AGES
 from scripts.training.attributes import YEARS
 from scripts.training.camera import capture, chance
 from scripts.training.corpus import Corpus, Crop, Image
-from scripts.training.embed_net import Block, area
-from scripts.training.embed_weights import layers, unfold
+from scripts.training.embed_net import Embedder
+from scripts.training.embed_weights import shipped
 from scripts.training.export import FromPixels, export
 from scripts.training.fitting import Batch, Plan, arguments, fit
 from scripts.training.smallnets import Summary, centred
@@ -30,29 +29,21 @@ from scripts.training.views import Row, Views
 # The server's crop: the one that parsing takes too, so a face is cut once for both. A face fills 80 of its pixels.
 SIZE, MARGIN = 112, 0.2
 # What is looked at: FairFace's pictures begin at the brows and end below the chin, so a tenth lower than the template.
-SEEN, LEFT, TOP = 80, 16, 24
-FIRST_SEEN, FIRST = 64, 500  # the steps that begin, at two thirds of the cost
-DEPTH = (0, 3, 4, 3)  # the embedder has (0, 3, 4, 5): two blocks less are a quarter of the file
-CHANNELS = (32, 64, 128, 256)
-FIXED = 5  # blocks that stay as they are: edges and spots are known, and this halves a step
-GRID = 4  # places a side that the heads tell apart
-STEPS, BATCH = 1_750, 128
+LOOKED_AT, LEFT, TOP = 80, 16, 24
+SEEN = 112  # pixels that become of it: the trunk knows faces of this size
+FIXED = 6  # modules that stay as they are: edges and spots are known, and this halves a step
+GRID = SEEN // 16  # places a side that the heads tell apart
+STEPS, BATCH = 1_600, 128
 FIELDS = {"pixels": (np.uint8, (SIZE, SIZE, 3)), "age": (np.int8, ()), "gender": (np.int8, ())}
 
 
 class AgeGender(nn.Module):
     """Logits of nine age groups and two genders."""
 
-    def __init__(self) -> None:
+    def __init__(self, embedder: Embedder) -> None:
         super().__init__()
-        blocks, inputs = [], 3
-        for outputs, extra in zip(CHANNELS, DEPTH, strict=True):
-            blocks += [Block(inputs, outputs, 2), *(Block(outputs, outputs) for _ in range(extra))]
-            inputs = outputs
-        self.body = nn.Sequential(*blocks)
-        self.summary = Summary(inputs, GRID**2, 128)
-        self.pool: Tensor
-        self.register_buffer("pool", area(SEEN // 16, GRID), persistent=False)
+        self.body = nn.Sequential(*embedder.fine, *embedder.coarse, *embedder.blocks())
+        self.summary = Summary(256, GRID**2, 128)
         self.drop = nn.Dropout(0.2)
         self.age, self.gender = nn.Linear(128, len(YEARS)), nn.Linear(128, 2)
 
@@ -64,49 +55,24 @@ class AgeGender(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             x = self.body[:FIXED](x)
-        x = self.body[FIXED:](x)
-        if x.shape[-1] != GRID:
-            x = self.pool @ x @ self.pool.T
-        x = self.drop(self.summary(x))
+        x = self.drop(self.summary(self.body[FIXED:](x)))
         return self.age(x), self.gender(x)
 
 
 class Answers(nn.Module):
-    """The server's crop -> years and two probabilities, the mean over the face and its mirror image."""
+    """The server's crop -> years and two probabilities."""
 
-    def __init__(self, network: AgeGender) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
         self.years: Tensor
         self.register_buffer("years", torch.tensor(YEARS))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = x[:, :, TOP : TOP + SEEN, LEFT : LEFT + SEEN]
-        both = [tuple(z.softmax(1) for z in self.network(view)) for view in (x, x.flip(3))]
-        age, gender = ((plain + mirrored) / 2 for plain, mirrored in zip(*both, strict=True))
+        x = x[:, :, TOP : TOP + LOOKED_AT, LEFT : LEFT + LOOKED_AT]
+        x = F.interpolate(x, (SEEN, SEEN), mode="bilinear", align_corners=False)
+        age, gender = (logits.softmax(1) for logits in self.network(x))
         return age @ self.years, gender
-
-
-def stages(kernels: list[tuple[Tensor, Tensor]]) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Convolutions by stage: a stage begins where the number of channels changes."""
-    stage: list[tuple[Tensor, Tensor]] = []
-    for kernel, bias in kernels:
-        if stage and kernel.shape[0] != kernel.shape[1]:
-            yield stage
-            stage = []
-        stage.append((kernel, bias))
-    yield stage
-
-
-@torch.no_grad()
-def start_from(model: AgeGender, path: Path, faces: Tensor) -> None:
-    """Take over the first convolutions of each stage; `faces` give the batch norms their statistics."""
-    kernels = [layer for layer in layers(path) if layer[0].shape[2:] == (3, 3)]
-    taken = [layer for stage, extra in zip(stages(kernels), DEPTH, strict=True) for layer in stage[: 1 + extra]]
-    model.eval()
-    for block, (kernel, bias) in zip(model.body, taken, strict=True):
-        unfold(block.conv, block.norm, kernel, bias, faces)
-        faces = block(faces)
 
 
 def rows(corpus: Corpus, work: Path) -> Views:
@@ -144,10 +110,6 @@ class Sampler:
         chosen = order[step % per_round * BATCH :][:BATCH]
         rng = default_rng((5, step))
         faces = np.stack([jitter(self._columns["pixels"][row], rng) for row in chosen])
-        if step < FIRST:
-            faces = np.stack(
-                [cv2.resize(face, (FIRST_SEEN, FIRST_SEEN), interpolation=cv2.INTER_AREA) for face in faces]
-            )
         wanted = {name: torch.from_numpy(self._columns[name][chosen].astype(np.int64)) for name in ("age", "gender")}
         return {**wanted, "image": torch.from_numpy(faces)}
 
@@ -158,15 +120,16 @@ def jitter(stored: Image, rng: Generator) -> Image:
         face = _moved(stored, rng)
     else:  # as sharp as it is
         down, right = rng.integers(-3, 4, 2)
-        face = stored[TOP + down :][:SEEN, LEFT + right :][:, :SEEN]
+        face = stored[TOP + down :][:LOOKED_AT, LEFT + right :][:, :LOOKED_AT]
+        face = np.asarray(cv2.resize(face, (SEEN, SEEN), interpolation=cv2.INTER_LINEAR), np.uint8)
     if chance(rng, 0.5):
         face = face[:, ::-1]
     face = np.ascontiguousarray(face)
     if chance(rng, 0.6):
         face = capture(face, rng, 0.7)
     if chance(rng, 0.25):
-        high, wide = rng.integers(8, 32, 2)
-        top, left = rng.integers(0, SEEN - 8, 2)
+        high, wide = rng.integers(11, 45, 2)
+        top, left = rng.integers(0, SEEN - 11, 2)
         face[top : top + high, left : left + wide] = rng.integers(0, 256, 3)
     return face
 
@@ -174,10 +137,11 @@ def jitter(stored: Image, rng: Generator) -> Image:
 def _moved(stored: Image, rng: Generator) -> Image:
     # The server's landmarks make faces 4 % smaller than the corpus' points do, a few of them by a fifth.
     turn, zoom = np.radians(rng.normal(0, 5)), np.exp(rng.normal(-0.045, 0.08))
+    zoom *= SEEN / LOOKED_AT
     cos, sin = np.cos(turn) * zoom, np.sin(turn) * zoom
-    middle = np.array([LEFT + SEEN / 2, TOP + SEEN / 2])
+    middle = np.array([LEFT + LOOKED_AT / 2, TOP + LOOKED_AT / 2])
     matrix = np.array([[cos, -sin, 0], [sin, cos, 0]])
-    matrix[:, 2] = SEEN / 2 + rng.normal(0, 1.6, 2) - matrix[:, :2] @ middle
+    matrix[:, 2] = SEEN / 2 + rng.normal(0, 2.2, 2) - matrix[:, :2] @ middle
     return np.asarray(cv2.warpAffine(stored, matrix, (SEEN, SEEN), flags=cv2.INTER_LINEAR), np.uint8)
 
 
@@ -197,17 +161,15 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 def main() -> None:
     parser = arguments("Train age and gender.", "age_gender")
-    parser.add_argument("--from", dest="source", type=Path, help="the file whose trunk to start from")
+    parser.add_argument("--from", dest="source", type=Path, help="embedder to start from; the pack's by default")
     parser.add_argument("--steps", type=int, default=STEPS)
     args = parser.parse_args()
     log = runs.start(args)
     corpus = Corpus(args.corpus)
     data = rows(corpus, args.work)
-    sampler, model = Sampler(data), AgeGender()
     source = args.source or args.pack / "embed.onnx"
-    if source.exists():
-        start_from(model, source, centred(sampler(0)["image"]))
-    mean = fit(model, sampler, loss, Plan.of(args, args.steps), log)
+    model = AgeGender(shipped(corpus, source) if source.exists() else Embedder())
+    mean = fit(model, Sampler(data), loss, Plan.of(args, args.steps), log)
     if mean is not None:
         publish(mean, args.pack)
 

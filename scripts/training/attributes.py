@@ -1,9 +1,9 @@
-"""The small attributes, with age and gender to teach them: one trunk, the embedder's kind, many heads.
+"""The small attributes, with age and gender to teach them: one trunk of plain convolutions, many heads.
 
-    python -m scripts.training.attributes [--from EMBEDDER_CHECKPOINT]
+    python -m scripts.training.attributes [--from FILE.onnx]
 
-The trunk starts from the embedder's weights, those in the pack when no checkpoint is named: what tells people apart
-tells a good deal about them too.
+`--from` names a file to start the trunk from, `models/builtin/attributes.onnx` for one. What is shipped began as an
+embedder of the same convolutions: what tells people apart tells a good deal about them too.
 """
 
 from pathlib import Path
@@ -20,11 +20,11 @@ from scripts.training import align, embed_pairs, packtoml, runs
 from scripts.training.attribute_rows import EMOTIONS, FIELDS, MARGIN, SIZE, rows
 from scripts.training.camera import capture, chance
 from scripts.training.corpus import Corpus, Image
-from scripts.training.embed_net import Embedder, Shrink, deepened
-from scripts.training.embed_weights import restore
+from scripts.training.embed_net import stage
 from scripts.training.export import FromPixels, export
 from scripts.training.fitting import Batch, Plan, arguments, fit
-from scripts.training.smallnets import Summary
+from scripts.training.onnx_weights import layers, unfold
+from scripts.training.smallnets import Shrink, Summary, area, centred
 from scripts.training.views import Views
 
 SEEN = 64  # pixels the trunk sees of the server's 112
@@ -44,7 +44,7 @@ class Attributes(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = Embedder(SEEN).body
+        self.body = nn.Sequential(*stage(3, 32, 0), *stage(32, 64, 2), *stage(64, 128, 3), *stage(128, 256, 3))
         self.who, self.mood, self.things = (Summary(256, 16, 96) for _ in range(3))
         self.age, self.gender, self.beauty = nn.Linear(96, len(YEARS)), nn.Linear(96, 2), nn.Linear(96, 1)
         self.expression, self.emotion = nn.Linear(96, 3), nn.Linear(96, len(EMOTIONS))
@@ -66,7 +66,7 @@ class Answers(nn.Module):
 
     def __init__(self, network: nn.Module, heads: tuple[str, ...]) -> None:
         super().__init__()
-        self.network, self.heads, self.size = network, heads, SEEN
+        self.network, self.heads = network, heads
         self.years: Tensor
         self.register_buffer("years", torch.tensor(YEARS))
 
@@ -195,30 +195,28 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def start_from(model: Attributes, embedder: dict[str, Tensor]) -> None:
-    """Take over the embedder's trunk."""
-    model.body.load_state_dict({name[5:]: value for name, value in embedder.items() if name.startswith("body.")})
-
-
-def shipped_embedder(corpus: Corpus, pack: Path) -> dict[str, Tensor]:
-    """The weights in the pack; a few faces give back the batch norms that the export folded away."""
-    faces = embed_pairs.faces(corpus, corpus.select("fairface", parts=("train",))[::60])
-    pixels = torch.from_numpy(faces).permute(0, 3, 1, 2).float()
-    return deepened(restore(pack / "embed.onnx", (pixels - 127.5) / 127.5, SEEN).state_dict(), Embedder(SEEN))
+@torch.no_grad()
+def start_from(model: Attributes, path: Path, corpus: Corpus) -> None:
+    """Take over the first convolutions of a file; a few faces give back the batch norms that the export folded away."""
+    faces = centred(torch.from_numpy(embed_pairs.faces(corpus, corpus.select("fairface", parts=("train",))[::60])))
+    matrix = area(faces.shape[-1], SEEN)
+    x = matrix @ faces @ matrix.T
+    model.eval()
+    for block, (weight, bias) in zip(model.body, layers(path), strict=False):
+        unfold(block.conv, block.norm, weight, bias, x)
+        x = block(x)
 
 
 def main() -> None:
     parser = arguments("Train age, gender and attributes.", "attributes")
-    parser.add_argument("--from", dest="source", type=Path, help="an embedder's checkpoint to start from")
+    parser.add_argument("--from", dest="source", type=Path, help="the file whose trunk to start from")
     args = parser.parse_args()
     log = runs.start(args)
     corpus = Corpus(args.corpus)
     data = rows(corpus, args.work)
     model = Attributes()
     if args.source:
-        start_from(model, torch.load(args.source, map_location="cpu", weights_only=True)["average"])
-    elif (args.pack / "embed.onnx").exists():
-        start_from(model, shipped_embedder(corpus, args.pack))
+        start_from(model, args.source, corpus)
     mean = fit(model, Sampler(data), loss, Plan.of(args, STEPS), log)
     if mean is not None:
         publish(mean, args.pack)
@@ -228,7 +226,8 @@ def publish(model: nn.Module, pack: Path) -> None:
     """The heads worth shipping."""
     heads = tuple(name for name in HEADS if name not in LEFT_OUT + ELSEWHERE)
     file = "attributes.onnx"
-    export(FromPixels(Shrink(Answers(model, heads))), pack / file, (112, 112), heads, half_weights=True, tolerance=5e-3)
+    answers = FromPixels(Shrink(Answers(model, heads), SEEN))
+    export(answers, pack / file, (112, 112), heads, half_weights=True, tolerance=5e-3)
     crop = {"crop": "aligned", "size": 112, "margin": 0.0}
     packtoml.set_role("attributes", file, "heads", pack=pack, **crop, heads=list(heads))
 

@@ -1,6 +1,6 @@
 """models/builtin/detect.onnx -> a checkpoint to go on from (`python -m scripts.training.detect_weights`).
 
-Batch norms, which the exported file has folded into its convolutions, are put back as `embed_weights` does.
+Batch norms, which the exported file has folded into its convolutions, are put back as `onnx_weights` does.
 """
 
 from pathlib import Path
@@ -14,8 +14,8 @@ from scripts.training.corpus import Corpus
 from scripts.training.detect import FILE, SMALL
 from scripts.training.detect_data import Synthesis
 from scripts.training.detect_net import DetectNet
-from scripts.training.embed_weights import layers, unfold
 from scripts.training.fitting import FILE as CHECKPOINT
+from scripts.training.onnx_weights import layers, unfold
 from scripts.training.smallnets import centred
 
 PICTURES = 64

@@ -1,7 +1,8 @@
 """The face embedder: it learns to answer every view as the teacher does (`python -m scripts.training.embed`).
 
-A second process, `embed_views`, makes the views meanwhile. A killed run goes on where it was; `--from` starts a new
-one from weights, perhaps at another picture size. At the end the pack gets the average weights.
+Views and the teacher's maps are made first where there are none (`embed_views`, `embed_maps`), then the network's
+parts are taught one by one (`embed_parts`), then the whole, at first with the maps as hints. A killed run goes on where
+it was; `--from` starts a new one from weights. At the end the pack gets the average weights.
 """
 
 import argparse
@@ -9,69 +10,31 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scripts.training import embed_pairs, runs
-from scripts.training.corpus import Corpus, decode
+from scripts.training import embed_pairs, embed_parts, embed_views, runs
+from scripts.training.corpus import Corpus
 from scripts.training.embed_export import ship
-from scripts.training.embed_net import DIMENSIONS, Embedder, deepened, resized
-from scripts.training.embed_views import SHARD, shards
+from scripts.training.embed_maps import Maps
+from scripts.training.embed_net import Embedder
+from scripts.training.embed_parts import apart, unlike
+from scripts.training.embed_views import Stored
 from scripts.training.optim import Optimizer, schedule
 from scripts.training.teachers import MobileFaceNet
+from scripts.training.team import Team, together
 
-CAPACITY = 650_000
-
-
-class Pool:
-    """All finished views at the training's picture size, with a count of how often each was used."""
-
-    def __init__(self, folder: Path, size: int, capacity: int, where: torch.device) -> None:
-        self._folder, self._size, self._where = folder, size, where
-        self.faces = torch.empty(capacity, size, size, 3, dtype=torch.uint8, device=where)
-        self.answers = torch.empty(capacity, DIMENSIONS, device=where)
-        self._uses = torch.zeros(capacity, device=where)
-        self._read: set[Path] = set()
-        self.count = 0
-
-    def refresh(self) -> None:
-        """Take in shards that were finished since the last time."""
-        for path in shards(self._folder):
-            if path in self._read:
-                continue
-            if self.count + SHARD > len(self.faces):
-                return
-            with np.load(path) as shard:
-                data, ends, answers = shard["data"], shard["ends"], shard["answers"]
-            files = np.split(data, ends[:-1])
-            views = np.stack([self._shrink(file.tobytes()) for file in files])
-            place = slice(self.count, self.count + len(views))
-            self.faces[place] = torch.from_numpy(views).to(self._where)
-            self.answers[place] = torch.from_numpy(answers.astype(np.float32)).to(self._where)
-            self.count += len(views)
-            self._read.add(path)
-
-    def draw(self, batch: int) -> tuple[Tensor, Tensor]:
-        """The least used of a random handful, so that fresh views come first and none is learned by heart."""
-        handful = torch.randint(self.count, (4 * batch,), device=self._where)
-        chosen = handful[self._uses[handful].argsort()[:batch]]
-        self._uses[chosen] += 1
-        return self.faces[chosen], self.answers[chosen]
-
-    def uses(self) -> float:
-        return float(self._uses[: self.count].mean())
-
-    def _shrink(self, file: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        pixels = decode(file)
-        if self._size == pixels.shape[0]:
-            return pixels
-        return np.asarray(cv2.resize(pixels, (self._size, self._size), interpolation=cv2.INTER_AREA), np.uint8)
+HINTS = 20 / 64  # of a batch come with the teacher's maps, while these count
+WEIGHT = 0.5  # of the maps beside the answer, falling
+ALIGNED = 20  # steps after which batch norms of several processes agree again
 
 
 def jitter(faces: Tensor) -> Tensor:
@@ -116,14 +79,11 @@ class Exam:
     answers: Tensor
 
     @classmethod
-    def read(cls, corpus: Corpus, size: int) -> "Exam":
+    def read(cls, corpus: Corpus) -> "Exam":
         lfw = corpus.select("lfw")
-        rest = corpus.select("fairface", parts=("test",))[::5]
-        left_out = embed_pairs.faces(corpus, rest)
+        left_out = embed_pairs.faces(corpus, corpus.select("fairface", parts=("test",))[::5])
         answers = MobileFaceNet(flip=True)(left_out)
-        sets = [embed_pairs.faces(corpus, lfw), left_out]
-        small = [np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in s]) for s in sets]
-        tensors = [torch.from_numpy(s).permute(0, 3, 1, 2) for s in small]
+        tensors = [torch.from_numpy(s).permute(0, 3, 1, 2) for s in (embed_pairs.faces(corpus, lfw), left_out)]
         return cls(tensors[0], [crop.identity for crop in lfw], tensors[1], torch.from_numpy(answers))
 
     def report(self, model: nn.Module, where: torch.device) -> str:
@@ -134,8 +94,8 @@ class Exam:
 
 
 @torch.no_grad()
-def embed(model: Embedder, faces: Tensor, where: torch.device) -> Tensor:
-    """Embeddings of uint8 NCHW faces at the model's size, averaged with those of the mirrored faces."""
+def embed(model: nn.Module, faces: Tensor, where: torch.device) -> Tensor:
+    """Embeddings of uint8 NCHW faces, averaged with those of the mirrored faces."""
     parts = []
     for batch in faces.split(64):
         x = (batch.to(where).float() - 127.5) / 127.5
@@ -145,58 +105,108 @@ def embed(model: Embedder, faces: Tensor, where: torch.device) -> Tensor:
     return torch.cat(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The first `hints` faces come with the teacher's maps."""
+
+    faces: Tensor
+    answers: Tensor
+    maps: tuple[Tensor, ...] = ()
+    hints: int = 0
+
+
+class Source:
+    """One process's views, and hints from everybody's."""
+
+    def __init__(self, work: Path, team: Team, batch: int, seed: int) -> None:
+        self._views, self._maps = Stored(work / "views", team.rank, team.size), Maps(work)
+        self._rng = np.random.default_rng((seed, team.rank))
+        self._batch = batch
+        self._places = self._endless()
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def draw(self, hinted: bool) -> Batch:
+        hints = round(self._batch * HINTS) if hinted else 0
+        chosen = [next(self._places) for _ in range(self._batch - hints)]
+        faces = jitter(torch.from_numpy(np.stack([self._views.pixels(number) for number in chosen])))
+        answers = torch.from_numpy(self._views.answers[chosen])
+        if not hints:
+            return Batch(faces, answers)
+        rows = self._rows(hints)
+        shown, told, *maps = (self._maps.rows(field, rows) for field in ("pixels", "answer", "fine", "coarse"))
+        return Batch(torch.cat([shown, faces]), torch.cat([told, answers]), tuple(maps), hints)
+
+    def _rows(self, count: int) -> NDArray[np.int64]:
+        return np.sort(self._rng.integers(len(self._maps), size=count))
+
+    def _endless(self) -> Iterator[int]:
+        """Every view once before any comes again."""
+        while True:
+            yield from self._rng.permutation(len(self._views)).tolist()
+
+
 class Run:
     """One training run of a given length in minutes of its own clock."""
 
-    def __init__(self, args: argparse.Namespace, log: logging.Logger) -> None:
-        self.args, self.log = args, log
+    def __init__(self, args: argparse.Namespace, team: Team, log: logging.Logger) -> None:
+        self.args, self.team, self.log = args, team, log
         self.where = runs.device()
         self.path = args.work / f"{args.name}.pt"
-        self.model = Embedder(args.size).to(self.where, memory_format=torch.channels_last)
-        if args.start:
-            weights = torch.load(args.start, map_location=self.where, weights_only=True)["average"]
-            self.model.load_state_dict(deepened(resized(weights, args.size), self.model))
+        self.model = Embedder().to(self.where, memory_format=torch.channels_last)
         self.optimizer = Optimizer(self.model, muon=args.lr, adam=args.lr / 4)
+        state = runs.load(self.path, self.where)
+        begin = state or torch.load(args.start, map_location=self.where, weights_only=True)
+        self.model.load_state_dict(begin["model" if state else "average"])
         self.average = runs.Average(self.model)
         self.seconds, self.steps = 0.0, 0
-        if state := runs.load(self.path, self.where):
-            self.model.load_state_dict(state["model"])
+        if state:
             self.average.model.load_state_dict(state["average"])
             self.optimizer.restore(state["optimizer"])
             self.seconds, self.steps = state["seconds"], state["steps"]
             self.average.steps = self.steps
 
-    def go(self, pool: Pool, exam: Exam) -> None:
-        wait_for(pool, self.args.least, self.log)
+    def go(self, source: Source, exam: Exam | None) -> None:
+        """`exam` is held by the first process of the team, which also keeps the checkpoints."""
         total = self.args.minutes * 60
         saved, losses = time.monotonic(), []
-        while self.seconds < total:
+        while (done := self.team.agreed(self.seconds / total)) < 1:
             began = time.monotonic()
-            losses.append(self.step(pool, schedule(self.seconds / total, decay=self.args.decay)))
+            losses.append(self.step(source, done))
             # A pause of the machine must not eat the schedule.
             self.seconds += min(time.monotonic() - began, 10.0)
-            if time.monotonic() - saved > self.args.every * 60 or self.seconds >= total:
+            if exam and (time.monotonic() - saved > self.args.every * 60 or self.seconds >= total):
                 self.save()
                 self.log.info(
                     "%s %.1f min, step %d, loss %.4f, %d views used %.1f times, %s",
-                    *(self.args.name, self.seconds / 60, self.steps, torch.stack(losses).mean(), pool.count),
-                    *(pool.uses(), exam.report(self.average.model, self.where)),
+                    *(self.args.name, self.seconds / 60, self.steps, torch.stack(losses).mean(), len(source)),
+                    *(self.steps * self.args.batch / len(source), exam.report(self.average.model, self.where)),
                 )
-                pool.refresh()
                 saved, losses = time.monotonic(), []
 
-    def step(self, pool: Pool, factor: float) -> Tensor:
-        faces, answers = pool.draw(self.args.batch)
-        x = jitter(faces).contiguous(memory_format=torch.channels_last)
+    def step(self, source: Source, done: float) -> Tensor:
+        weight = WEIGHT * max(0.0, 1 - done / self.args.hints) if self.args.hints else 0.0
+        batch = source.draw(hinted=weight > 0)
+        x = batch.faces.to(self.where, memory_format=torch.channels_last)
         self.model.train()
         with runs.half(self.where):
-            guess = self.model(x)
-        loss = 1 - functional.cosine_similarity(guess.float(), answers).mean()
-        loss.backward()
-        self.optimizer.step(factor)
+            *maps, guess = self.model.inside(x)
+        loss = unlike(guess, batch.answers.to(self.where))
+        (loss + weight * self._hints(maps, batch)).backward()
+        self.team.average_gradients(self.model)
+        self.optimizer.step(schedule(done, decay=self.args.decay))
         self.steps += 1
+        if self.steps % ALIGNED == 0:
+            self.team.average_statistics(self.model)
         self.average.update(self.model)
         return loss.detach()
+
+    def _hints(self, maps: list[Tensor], batch: Batch) -> Tensor:
+        """How far the first maps are from the teacher's."""
+        pairs = zip(maps, batch.maps, strict=False)
+        parts = [apart(mine[: batch.hints], told.to(self.where)) for mine, told in pairs]
+        return sum(parts, torch.zeros((), device=self.where))
 
     def save(self) -> None:
         runs.save(
@@ -206,63 +216,53 @@ class Run:
             optimizer=self.optimizer.state(),
             seconds=self.seconds,
             steps=self.steps,
-            size=self.args.size,
         )
 
 
-def wait_for(pool: Pool, least: int, log: logging.Logger) -> None:
-    """Too few views are learned by heart."""
-    pool.refresh()
-    while pool.count < least:
-        log.info("%d of the first %d views made", pool.count, least)
-        time.sleep(20)
-        pool.refresh()
+def learn(team: Team, args: argparse.Namespace) -> None:
+    """What every process of a run does."""
+    log = runs.start(args)
+    torch.manual_seed(args.seed + team.rank)
+    cv2.setNumThreads(args.threads)
+    exam = None if team.rank else Exam.read(Corpus(args.corpus))
+    Run(args, team, log).go(Source(args.work, team, args.batch, args.seed), exam)
 
 
-def maker(args: argparse.Namespace) -> "subprocess.Popen[bytes]":
-    """The process that makes views while this one learns; it stops by itself when there are enough."""
-    command = [
-        sys.executable,
-        "-m",
-        "scripts.training.embed_views",
-        "--work",
-        str(args.work),
-        "--count",
-        str(args.views),
-    ]
-    command += ["--seed", str(args.seed)]
-    command += [
-        text for name in ("corpus", "models") if (value := getattr(args, name)) for text in (f"--{name}", value)
-    ]
-    return subprocess.Popen(command)
+def make_views(args: argparse.Namespace) -> None:
+    """In a process for each core, each with a seed of its own."""
+    command = [sys.executable, "-m", embed_views.__name__, "--work", str(args.work), "--count", str(args.views)]
+    for name in ("corpus", "models"):
+        command += [f"--{name}", value] if (value := getattr(args, name)) else []
+    makers = [subprocess.Popen([*command, "--seed", str(args.seed + number)]) for number in range(args.processes)]
+    codes = [maker.wait() for maker in makers]
+    if any(codes):
+        raise SystemExit("the views could not be made")
 
 
 def main() -> None:
     parser = runs.arguments(__doc__ or "", "embed")
     parser.add_argument("--name", default="first", help="of this run and its checkpoint")
-    parser.add_argument("--size", type=int, default=64, help="side of the pictures it learns from")
+    parser.add_argument("--processes", type=int, default=1, help="one for each core")
     parser.add_argument("--minutes", type=float, default=100)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=0.008)
-    parser.add_argument("--decay", type=float, default=0.5, help="last share of the run, where the learning rate falls")
-    parser.add_argument("--every", type=float, default=4, help="minutes between checkpoints")
-    parser.add_argument("--least", type=int, default=60_000, help="views to wait for")
-    parser.add_argument("--views", type=int, default=CAPACITY, help="views to make and hold in memory; 0 makes none")
+    parser.add_argument("--batch", type=int, default=64, help="of each process")
+    parser.add_argument("--lr", type=float, default=0.006)
+    parser.add_argument("--decay", type=float, default=0.65, help="last share, where the learning rate falls")
+    parser.add_argument("--hints", type=float, default=0.5, help="first share of the run, where maps count too")
+    parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
+    parser.add_argument("--views", type=int, default=embed_views.COUNT, help="views to make")
     parser.add_argument("--from", dest="start", type=Path, help="checkpoint whose weights to start from")
     parser.add_argument("--keep", action="store_true", help="leave the pack as it is")
     args = parser.parse_args()
     log = runs.start(args)
-    cv2.setNumThreads(args.threads)
-    corpus, run = Corpus(args.corpus), Run(args, log)
-    making = maker(args) if args.views else None
-    try:
-        pool = Pool(args.work / "views", args.size, args.views or CAPACITY, run.where)
-        run.go(pool, Exam.read(corpus, args.size))
-    finally:
-        if making:
-            making.terminate()
+    make_views(args)
+    if not args.start:
+        parts = args.work / "parts.pt"
+        args.start = parts if parts.exists() else embed_parts.make(args.work, log)
+    elif args.hints:
+        Maps(args.work).fill()
+    together(learn, args.processes, args)
     if not args.keep:
-        log.info("shipped %s: %s", run.path.name, ship(run.path, corpus))
+        log.info("shipped %s: %s", args.name, ship(args.work / f"{args.name}.pt", Corpus(args.corpus)))
 
 
 if __name__ == "__main__":

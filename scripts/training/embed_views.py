@@ -1,12 +1,13 @@
 """Views for the embedder: FairFace crops, disturbed and mixed, each with the teacher's answer to exactly that picture.
 
-`python -m scripts.training.embed_views` adds shards to WORK/views until there are --count views; the training reads
-them while they grow. Faces that only mix two people are meant: the teacher's function is learned, not names.
+`python -m scripts.training.embed_views` adds shards to WORK/views until there are --count views. Faces that only mix
+two people are meant: the teacher's function is learned, not names.
 """
 
 import argparse
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from scripts.training import align, runs
 from scripts.training.corpus import Corpus, Crop, Image, decode, encode_jpeg
 from scripts.training.teachers import MobileFaceNet
 
-SHARD = 2048
+SHARD, COUNT = 2048, 278_528
 STORED_QUALITY = 95
 # Centres (x, y) and half axes, in template pixels, of what one face may lend another.
 REGIONS = {
@@ -149,6 +150,27 @@ def shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.npz"))
 
 
+class Stored:
+    """Finished views, in the order they were made: those of one process out of `world`, which share the shards."""
+
+    def __init__(self, folder: Path, rank: int = 0, world: int = 1, most: int | None = None) -> None:
+        self._data, self._places, answers = [], [], []
+        for path in shards(folder)[rank::world][:most]:
+            with np.load(path) as shard:
+                self._data.append(shard["data"])
+                ends = [0, *shard["ends"].tolist()]
+                answers.append(shard["answers"].astype(np.float32))
+            self._places += [(len(self._data) - 1, *place) for place in pairwise(ends)]
+        self.answers = np.concatenate(answers)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def pixels(self, number: int) -> Image:
+        shard, start, end = self._places[number]
+        return decode(self._data[shard][start:end].tobytes())
+
+
 def make(args: argparse.Namespace) -> None:
     """Add shards until there are enough."""
     log = runs.start(args)
@@ -158,7 +180,7 @@ def make(args: argparse.Namespace) -> None:
     corpus = Corpus(args.corpus)
     while len(shards(folder)) * SHARD < args.count:
         number = len(list(folder.glob(f"{args.seed}-*.npz")))
-        began, busy = time.monotonic(), time.process_time()
+        busy = time.process_time()
         # The seed of a shard comes from the run's and its number: a run that was stopped goes on as if it had not been,
         # and runs of several seeds work side by side.
         content = Maker(corpus, args.seed * 1_000_003 + number, args.mixed).shard(SHARD)
@@ -168,14 +190,12 @@ def make(args: argparse.Namespace) -> None:
         fresh.replace(fresh.with_suffix(".npz"))
         busy = time.process_time() - busy
         log.info("views %d, %.1f ms each", (number + 1) * SHARD, busy / SHARD * 1000)
-        time.sleep(max(0.0, busy / args.share - (time.monotonic() - began)))
 
 
 def main() -> None:
     parser = runs.arguments(__doc__ or "", "embed")
-    parser.add_argument("--count", type=int, default=600_000)
+    parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--mixed", type=float, default=0.4, help="share of views that mix two faces")
-    parser.add_argument("--share", type=float, default=1.0, help="of one core's time, so that training keeps the rest")
     make(parser.parse_args())
 
 

@@ -64,3 +64,25 @@ class Summary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x))
+
+
+def area(source: int, target: int) -> Tensor:
+    """The matrix that shrinks a line of `source` pixels to `target` by averaging areas (OpenCV's INTER_AREA)."""
+    step = source / target
+    left = torch.arange(target)[:, None] * step
+    pixel = torch.arange(source)[None]
+    return (torch.minimum(left + step, pixel + 1.0) - torch.maximum(left, pixel.float())).clamp(min=0) / step
+
+
+class Shrink(nn.Module):
+    """source x source -> size x size inside the graph, then the network."""
+
+    def __init__(self, network: nn.Module, size: int, source: int = 112) -> None:
+        super().__init__()
+        self.network = network
+        self.matrix: Tensor
+        self.register_buffer("matrix", area(source, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.network(self.matrix @ x @ self.matrix.T)
+        return answer

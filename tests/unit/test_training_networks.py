@@ -1,22 +1,50 @@
-"""A network that grows goes on from what the smaller one knows."""
+"""The embedder's network comes back from what was shipped, and processes that learn together agree."""
+
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
-from scripts.training.embed_net import Embedder, deepened, resized  # noqa: E402
+from torch import nn  # noqa: E402
+
+from scripts.training.embed_net import COARSE, DIMENSIONS, FINE, Embedder  # noqa: E402
+from scripts.training.export import FromPixels, export  # noqa: E402
+from scripts.training.onnx_weights import restore  # noqa: E402
+from scripts.training.team import Team, together  # noqa: E402
+
+SIZE = (112, 112)
 
 
-def test_a_deeper_embedder_answers_nearly_as_the_one_it_comes_from() -> None:
+def test_the_parts_end_where_the_teachers_do() -> None:
+    fine, coarse, answer = Embedder().eval().inside(torch.zeros(2, 3, *SIZE))
+    assert (fine.shape[1:], coarse.shape[1:], answer.shape[1:]) == (FINE, COARSE, (DIMENSIONS,))
+
+
+def test_an_exported_network_comes_back_ready_to_learn(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    small, large = (Embedder(64, depth=depth).eval() for depth in ((0, 1, 1, 1), (0, 1, 2, 3)))
-    large.load_state_dict(deepened(small.state_dict(), large))
-    faces = torch.rand(4, 3, 64, 64) - 0.5
-    alike = torch.cosine_similarity(small(faces), large(faces))
-    assert 0.9 < float(alike.min()) <= float(alike.max()) < 1
+    model, faces = Embedder().eval(), torch.rand(8, 3, *SIZE) * 2 - 1
+    wanted = model(faces)
+    export(FromPixels(model), tmp_path / "embed.onnx", SIZE, ["embedding"], half_weights=True)
+    again = Embedder()
+    restore(again, tmp_path / "embed.onnx", faces)
+    # In training mode the batch norms take their statistics from the batch, which is the one they were set by.
+    for mode in (False, True):
+        assert torch.cosine_similarity(again.train(mode)(faces), wanted).min() > 0.999
 
 
-def test_the_same_depth_and_size_change_nothing() -> None:
-    model = Embedder(64)
-    state = model.state_dict()
-    assert all(torch.equal(state[name], tensor) for name, tensor in deepened(resized(state, 64), Embedder(64)).items())
+def _learn(team: Team, folder: Path) -> None:
+    torch.manual_seed(team.rank)
+    model = nn.Linear(3, 1)
+    model(torch.rand(4, 3)).sum().backward()
+    mine = model.weight.grad.clone()
+    team.average_gradients(model)
+    torch.save((mine, model.weight.grad, team.agreed(float(team.rank))), folder / f"{team.rank}.pt")
+
+
+def test_a_team_learns_from_the_mean_of_its_gradients(tmp_path: Path) -> None:
+    together(_learn, 2, tmp_path)
+    (one, mean, said), (other, same, heard) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert torch.equal(mean, same)
+    assert torch.allclose(mean, (one + other) / 2)
+    assert (said, heard) == (0.0, 0.0)
