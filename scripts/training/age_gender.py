@@ -33,7 +33,7 @@ LOOKED_AT, LEFT, TOP = 80, 16, 24
 SEEN = 112  # pixels that become of it: the trunk knows faces of this size
 FIXED = 6  # modules that stay as they are: edges and spots are known, and this halves a step
 GRID = SEEN // 16  # places a side that the heads tell apart
-STEPS, BATCH = 1_600, 128
+STEPS, BATCH = 1_000, 128
 FIELDS = {"pixels": (np.uint8, (SIZE, SIZE, 3)), "age": (np.int8, ()), "gender": (np.int8, ())}
 
 

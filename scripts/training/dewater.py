@@ -22,7 +22,7 @@ from scripts.training.onnx_weights import restore
 from scripts.training.smallnets import Residual, centred, conv
 
 SEEN = 96  # side of the training pieces; the network takes any multiple of 16
-STEPS, BATCH = 1_800, 16
+STEPS, BATCH = 8_300, 16
 POOL = 8_000  # faces held decoded
 
 
