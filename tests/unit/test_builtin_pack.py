@@ -66,12 +66,12 @@ def test_calibration_rises_and_puts_80_at_one_false_accept_in_10_000() -> None:
     assert table["impostor_pairs"] >= 2_000_000
 
 
-def test_age_and_gender_of_a_face_and_its_mirror_image_are_near() -> None:
+def test_age_and_gender_of_a_face_and_its_mirror_image_agree() -> None:
     session = ort.InferenceSession(PACK / ROLES["age_gender"]["file"], providers=["CPUExecutionProvider"])
     photo: Any = data
     face = align(photo.astronaut(), POINTS, 112, ROLES["age_gender"]["margin"])
     age, gender = session.run(["age", "gender"], {"image": np.stack([face, face[:, ::-1]])})
-    assert abs(age[0] - age[1]) < 3
-    assert age.min() > 20
-    assert age.max() < 50
-    assert gender[:, 0].min() > 0.75, "Eileen Collins"
+    np.testing.assert_allclose(age[0], age[1], rtol=1e-4)
+    np.testing.assert_allclose(gender[0], gender[1], atol=1e-4)
+    assert 20 < age[0] < 50
+    assert gender[0, 0] > 0.5, "Eileen Collins"
