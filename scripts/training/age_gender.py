@@ -1,6 +1,7 @@
 """Age and gender: a network of its own, on a face a tenth lower than the embedder's.
 
-    python -m scripts.training.age_gender [--from FILE.onnx]
+    python -m scripts.training.age_gender
+    python -m scripts.training.age_gender --from models/builtin/age_gender.onnx    # more of the same
 
 The trunk is the embedder's, which already tells people apart, without its last layers; it goes on with FairFace alone.
 """
@@ -14,15 +15,20 @@ import torch.nn.functional as F
 from numpy.random import Generator, default_rng
 from torch import Tensor, nn
 
+from face_server.model import Task, Want
+from face_server.vision import offline
+from face_server.vision.analyzer import Analyzer
+from face_server.vision.packs import Pack
 from scripts.training import align, golden, packtoml, runs
 from scripts.training.attribute_rows import AGES
 from scripts.training.attributes import YEARS
 from scripts.training.camera import capture, chance
-from scripts.training.corpus import Corpus, Crop, Image
+from scripts.training.corpus import Corpus, Image, Points
 from scripts.training.embed_net import Embedder
 from scripts.training.embed_weights import shipped
 from scripts.training.export import FromPixels, export
 from scripts.training.fitting import Batch, Plan, arguments, fit
+from scripts.training.onnx_weights import restore
 from scripts.training.smallnets import Summary, centred
 from scripts.training.views import Row, Views
 
@@ -60,7 +66,7 @@ class AgeGender(nn.Module):
 
 
 class Answers(nn.Module):
-    """The server's crop -> years and two probabilities."""
+    """The server's crop -> years and two probabilities, the mean over the face and its mirror image."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -71,29 +77,45 @@ class Answers(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = x[:, :, TOP : TOP + LOOKED_AT, LEFT : LEFT + LOOKED_AT]
         x = F.interpolate(x, (SEEN, SEEN), mode="bilinear", align_corners=False)
-        age, gender = (logits.softmax(1) for logits in self.network(x))
+        both = [tuple(logits.softmax(1) for logits in self.network(view)) for view in (x, x.flip(3))]
+        age, gender = ((plain + mirrored) / 2 for plain, mirrored in zip(*both, strict=True))
         return age @ self.years, gender
 
 
 def rows(corpus: Corpus, work: Path) -> Views:
-    """The training faces as the server would cut them; what lies outside the picture is black or mirrored."""
+    """Every training face twice: cut by the corpus' points, and as the server itself finds and cuts it."""
     crops = corpus.select("fairface", parts=("train", "valid"))
     order = default_rng(7).permutation(len(crops))
-    views = Views(work / "rows", len(crops), FIELDS)
-    views.fill(lambda number: _row(corpus, crops[order[number]], number))
+    server = offline.analyzer(Pack.load(packtoml.PACK), ("detect", "landmarks"))
+    views = Views(work / "rows", 2 * len(crops), FIELDS)
+
+    def make(number: int) -> Row:
+        crop = crops[order[number // 2]]
+        points, border = crop.points, cv2.BORDER_CONSTANT
+        assert points is not None
+        if number % 2:
+            points = found(server, corpus.read(crop), points)
+        elif number % 4:  # what lies outside the picture is black, as the server has it, or mirrored
+            border = cv2.BORDER_REFLECT_101
+        matrix = align.similarity(points, align.template(SIZE, MARGIN))
+        pixels = corpus.pixels(crop)
+        return {
+            "pixels": cv2.warpAffine(pixels, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=border),
+            "age": AGES.index(crop.labels["age"]),
+            "gender": ("Female", "Male").index(crop.labels["gender"]),
+        }
+
+    views.fill(make)
     return views
 
 
-def _row(corpus: Corpus, crop: Crop, number: int) -> Row:
-    border = cv2.BORDER_REFLECT_101 if number % 2 else cv2.BORDER_CONSTANT
-    assert crop.points is not None
-    matrix = align.similarity(crop.points, align.template(SIZE, MARGIN))
-    face = cv2.warpAffine(corpus.pixels(crop), matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=border)
-    return {
-        "pixels": face,
-        "age": AGES.index(crop.labels["age"]),
-        "gender": ("Female", "Male").index(crop.labels["gender"]),
-    }
+def found(server: Analyzer, data: bytes, known: Points) -> Points:
+    """The server's five points of the face whose points are known; these, where it does not find it."""
+    eyes = float(np.hypot(*(known[1] - known[0])))
+    for face in server.analyze(data, Task(Want.LANDMARKS)).faces:
+        if np.abs(face.points.mean(0) - known.mean(0)).max() < eyes / 2:
+            return face.points
+    return known
 
 
 class Sampler:
@@ -161,15 +183,17 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 def main() -> None:
     parser = arguments("Train age and gender.", "age_gender")
-    parser.add_argument("--from", dest="source", type=Path, help="embedder to start from; the pack's by default")
+    parser.add_argument("--from", dest="source", type=Path, help="the file whose weights to start from")
     parser.add_argument("--steps", type=int, default=STEPS)
     args = parser.parse_args()
     log = runs.start(args)
     corpus = Corpus(args.corpus)
-    data = rows(corpus, args.work)
-    source = args.source or args.pack / "embed.onnx"
-    model = AgeGender(shipped(corpus, source) if source.exists() else Embedder())
-    mean = fit(model, Sampler(data), loss, Plan.of(args, args.steps), log)
+    sampler = Sampler(rows(corpus, args.work))
+    embedder = args.pack / "embed.onnx"
+    model = AgeGender(shipped(corpus, embedder) if embedder.exists() else Embedder())
+    if args.source:
+        restore(model, args.source, centred(sampler(0)["image"]))
+    mean = fit(model, sampler, loss, Plan.of(args, args.steps), log)
     if mean is not None:
         publish(mean, args.pack)
 

@@ -23,7 +23,7 @@ from scripts.training.corpus import Corpus, Image
 from scripts.training.embed_net import stage
 from scripts.training.export import FromPixels, export
 from scripts.training.fitting import Batch, Plan, arguments, fit
-from scripts.training.onnx_weights import layers, unfold
+from scripts.training.onnx_weights import restore
 from scripts.training.smallnets import Shrink, Summary, area, centred
 from scripts.training.views import Views
 
@@ -171,7 +171,7 @@ def _odds(logits: Tensor, wanted: Tensor) -> Tensor:
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
     """Every head over the rows that know its answer."""
-    x = (batch["image"].permute(0, 3, 1, 2).float() - 127.5) * (1 / 127.5)
+    x = centred(batch["image"])
     says = {name: value.float() for name, value in model(x).items()}
     known = batch["age"] >= 0
     years = torch.tensor(YEARS, device=x.device)
@@ -195,16 +195,11 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
     return torch.stack(parts).sum()
 
 
-@torch.no_grad()
 def start_from(model: Attributes, path: Path, corpus: Corpus) -> None:
-    """Take over the first convolutions of a file; a few faces give back the batch norms that the export folded away."""
+    """Take over the convolutions of a file; a few faces give back the batch norms that the export folded away."""
     faces = centred(torch.from_numpy(embed_pairs.faces(corpus, corpus.select("fairface", parts=("train",))[::60])))
     matrix = area(faces.shape[-1], SEEN)
-    x = matrix @ faces @ matrix.T
-    model.eval()
-    for block, (weight, bias) in zip(model.body, layers(path), strict=False):
-        unfold(block.conv, block.norm, weight, bias, x)
-        x = block(x)
+    restore(model.body, path, matrix @ faces @ matrix.T)
 
 
 def main() -> None:

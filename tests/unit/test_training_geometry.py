@@ -12,10 +12,10 @@ import torch
 from scripts.training.detect import FILE, publish
 from scripts.training.detect_net import DetectNet, Detector
 from scripts.training.detect_picture import turned_box
-from scripts.training.detect_weights import restore
 from scripts.training.landmarks_consensus import Maps, angles, consensus, five_of
 from scripts.training.landmarks_data import MIRROR
 from scripts.training.landmarks_teachers import FaceBox, apply, inverse, upright
+from scripts.training.onnx_weights import restore
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -88,7 +88,8 @@ def test_shipped_weights_come_back_as_a_network_that_answers_the_same(tmp_path: 
         torch.nn.init.normal_(head.out.bias)  # the exporter stores equal ones once
     publish(network, tmp_path)
     pictures = torch.randn(2, 3, 64, 96)
-    again = restore(tmp_path / FILE, pictures)
+    again = DetectNet()
+    restore(again, tmp_path / FILE, pictures)
     for mode in (again.eval(), again.train()):
         with torch.no_grad():
             answers = zip(Detector(network.eval())(pictures), Detector(mode)(pictures), strict=True)

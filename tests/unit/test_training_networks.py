@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 
 from torch import nn  # noqa: E402
 
+from scripts.training.age_gender import AgeGender, publish  # noqa: E402
 from scripts.training.embed_net import COARSE, DIMENSIONS, FINE, Embedder  # noqa: E402
 from scripts.training.export import FromPixels, export  # noqa: E402
 from scripts.training.onnx_weights import restore  # noqa: E402
@@ -31,6 +32,17 @@ def test_an_exported_network_comes_back_ready_to_learn(tmp_path: Path) -> None:
     # In training mode the batch norms take their statistics from the batch, which is the one they were set by.
     for mode in (False, True):
         assert torch.cosine_similarity(again.train(mode)(faces), wanted).min() > 0.999
+
+
+def test_age_and_gender_come_back_from_a_file_that_looks_twice(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    model, faces = AgeGender(Embedder()), torch.rand(8, 3, *SIZE) * 2 - 1
+    model(faces)  # batch norms with statistics of their own
+    publish(model, tmp_path)
+    again = AgeGender(Embedder())
+    restore(again, tmp_path / "age_gender.onnx", faces)
+    for one, other in zip(again(faces), model.eval()(faces), strict=True):
+        assert torch.allclose(one, other, atol=5e-3)
 
 
 def _learn(team: Team, folder: Path) -> None:
