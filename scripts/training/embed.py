@@ -10,8 +10,8 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -29,8 +29,10 @@ from scripts.training.embed_net import Embedder
 from scripts.training.embed_parts import apart, unlike
 from scripts.training.embed_views import Stored
 from scripts.training.optim import Optimizer, schedule
+from scripts.training.smallnets import centred
 from scripts.training.teachers import MobileFaceNet
 from scripts.training.team import Team, together
+from scripts.training.views import endless
 
 HINTS = 20 / 64  # of a batch come with the teacher's maps, while these count
 WEIGHT = 0.5  # of the maps beside the answer, falling
@@ -40,7 +42,7 @@ ALIGNED = 20  # steps after which batch norms of several processes agree again
 def jitter(faces: Tensor) -> Tensor:
     """Cheap changes that leave the answer nearly as it was: mirror, turn, shift, light, a covered patch."""
     count, size = len(faces), faces.shape[1]
-    x = (faces.permute(0, 3, 1, 2).float() - 127.5) / 127.5
+    x = centred(faces)
     where = x.device
     angle = torch.randn(count, device=where) * 0.052
     zoom = torch.exp(torch.randn(count, device=where) * 0.03)
@@ -83,7 +85,7 @@ class Exam:
         lfw = corpus.select("lfw")
         left_out = embed_pairs.faces(corpus, corpus.select("fairface", parts=("test",))[::5])
         answers = MobileFaceNet(flip=True)(left_out)
-        tensors = [torch.from_numpy(s).permute(0, 3, 1, 2) for s in (embed_pairs.faces(corpus, lfw), left_out)]
+        tensors = [torch.from_numpy(faces) for faces in (embed_pairs.faces(corpus, lfw), left_out)]
         return cls(tensors[0], [crop.identity for crop in lfw], tensors[1], torch.from_numpy(answers))
 
     def report(self, model: nn.Module, where: torch.device) -> str:
@@ -95,10 +97,10 @@ class Exam:
 
 @torch.no_grad()
 def embed(model: nn.Module, faces: Tensor, where: torch.device) -> Tensor:
-    """Embeddings of uint8 NCHW faces, averaged with those of the mirrored faces."""
+    """Embeddings of uint8 NHWC faces, averaged with those of the mirrored faces."""
     parts = []
     for batch in faces.split(64):
-        x = (batch.to(where).float() - 127.5) / 127.5
+        x = centred(batch.to(where))
         with runs.half(where):
             pair = [model(x).float(), model(x.flip(-1)).float()]
         parts.append(sum((functional.normalize(p) for p in pair), torch.zeros_like(pair[0])).cpu())
@@ -122,14 +124,14 @@ class Source:
         self._views, self._maps = Stored(work / "views", team.rank, team.size), Maps(work)
         self._rng = np.random.default_rng((seed, team.rank))
         self._batch = batch
-        self._places = self._endless()
+        self._places = endless(self._rng, len(self._views))
 
     def __len__(self) -> int:
         return len(self._views)
 
     def draw(self, hinted: bool) -> Batch:
         hints = round(self._batch * HINTS) if hinted else 0
-        chosen = [next(self._places) for _ in range(self._batch - hints)]
+        chosen = list(islice(self._places, self._batch - hints))
         faces = jitter(torch.from_numpy(np.stack([self._views.pixels(number) for number in chosen])))
         answers = torch.from_numpy(self._views.answers[chosen])
         if not hints:
@@ -140,11 +142,6 @@ class Source:
 
     def _rows(self, count: int) -> NDArray[np.int64]:
         return np.sort(self._rng.integers(len(self._maps), size=count))
-
-    def _endless(self) -> Iterator[int]:
-        """Every view once before any comes again."""
-        while True:
-            yield from self._rng.permutation(len(self._views)).tolist()
 
 
 class Run:

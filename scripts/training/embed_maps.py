@@ -8,17 +8,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scripts.training import align, runs, teachers
+from scripts.training import align, runs
 from scripts.training.corpus import Image
 from scripts.training.embed_net import COARSE, DIMENSIONS, FINE
 from scripts.training.embed_views import Stored
-from scripts.training.teachers import IMAGENET_MEAN, IMAGENET_STD, unit
+from scripts.training.smallnets import centred
+from scripts.training.teachers import MobileFaceNet, unit
 from scripts.training.views import Row, Views
 
 # What leaves the last block of the teacher at 28x28 and at 14x14.
@@ -33,23 +32,6 @@ STEP = 20  # of an int8 to a standard deviation
 MEASURED = 200  # views whose maps give mean and standard deviation
 COUNT, LEFT_OUT = 32_000, 1_000  # the last ones are not learned from
 Floats = NDArray[np.float32]
-
-
-class Inside:
-    """The teacher, which also tells its maps."""
-
-    def __init__(self) -> None:
-        proto = onnx.load(teachers.folder() / "mobilefacenet/MobileFaceNet.onnx")
-        proto.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in INNER.values())
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, face: Image) -> dict[str, Floats]:
-        pixels = ((face.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)
-        names = {"answer": "output0", **INNER}
-        answers = self._session.run(list(names.values()), {"input0": pixels[None]})
-        return dict(zip(names, (answer[0] for answer in answers), strict=True))
 
 
 class Maps:
@@ -73,31 +55,29 @@ class Maps:
         """Rows of a field: faces as floats NCHW around zero, standardised maps, answers of length one."""
         values = torch.from_numpy(np.array(self._rows[field][places]))
         if field == "pixels":
-            return (values.permute(0, 3, 1, 2).float() - 127.5) / 127.5
+            return centred(values)
         return values / STEP if values.dtype == torch.int8 else values
 
     def _row(self, face: Image) -> Row:
-        told = self._teacher(face)
-        maps = {name: self._standard(name, told[name]) for name in INNER}
-        return {"pixels": face, "answer": unit(told["answer"]), **maps}
+        answer, *maps = self._teacher.inside(face)
+        standard = {name: self._standard(name, values) for name, values in zip(INNER, maps, strict=True)}
+        return {"pixels": face, "answer": unit(answer), **standard}
 
     def _standard(self, name: str, values: Floats) -> NDArray[np.int8]:
         mean, spread = self._spread[name]
         return np.rint((values - mean) / spread * STEP).clip(-127, 127).astype(np.int8)
 
     @cached_property
-    def _teacher(self) -> Inside:
-        return Inside()
+    def _teacher(self) -> MobileFaceNet:
+        return MobileFaceNet(inner=tuple(INNER.values()))
 
     @cached_property
     def _spread(self) -> dict[str, tuple[Floats, Floats]]:
         stored = Stored(self._work / "views", most=1)
-        told = [self._teacher(stored.pixels(number)) for number in range(MEASURED)]
-        maps = {name: np.stack([answer[name] for answer in told]) for name in INNER}
+        told = [self._teacher.inside(stored.pixels(number))[1:] for number in range(MEASURED)]
+        maps = zip(INNER, map(np.stack, zip(*told, strict=True)), strict=True)
         axes = (0, 2, 3)
-        return {
-            name: (values.mean(axes)[:, None, None], values.std(axes)[:, None, None]) for name, values in maps.items()
-        }
+        return {name: (values.mean(axes)[:, None, None], values.std(axes)[:, None, None]) for name, values in maps}
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
 """Each part of the embedder by itself, from the teacher's map before it to the one after it.
 
 `python -m scripts.training.embed_parts` -> WORK/parts.pt. Thousands of places of a map say more than 128 numbers:
-joined after twelve minutes, the parts recognise as well as a whole network after twenty.
+joined after twelve minutes, the parts recognise about as well as a whole network after sixteen (LFW .915 against .920,
+TAR at 1e-4 .395 against .376), and what follows is learned faster.
 """
 
 import argparse
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from scripts.training import runs
 from scripts.training.embed_maps import Maps
 from scripts.training.embed_net import Embedder
 from scripts.training.optim import Optimizer, schedule
+from scripts.training.views import endless
 
 Rows = NDArray[np.int64]
 BATCH = 128
@@ -58,10 +61,11 @@ def teach(network: nn.Module, lesson: Lesson, maps: Maps, log: logging.Logger) -
     where = runs.device()
     optimizer = Optimizer(network, muon=0.01, adam=0.0025)
     network.train()
-    draw, losses, spent, told = _batches(len(maps)), [], 0.0, 0.0
+    places, losses, spent, told = endless(np.random.default_rng(1), len(maps)), [], 0.0, 0.0
     while spent < lesson.minutes * 60:
         began = time.monotonic()
-        loss = _loss(network, lesson, maps, next(draw), where)
+        rows = np.sort(np.fromiter(islice(places, BATCH), np.int64))
+        loss = _loss(network, lesson, maps, rows, where)
         loss.backward()
         losses.append(loss.detach())
         optimizer.step(schedule(spent / lesson.minutes / 60, decay=0.6))
@@ -80,15 +84,6 @@ def _loss(network: nn.Module, lesson: Lesson, maps: Maps, rows: Rows, where: tor
     with runs.half(where):
         guess = network(given.contiguous(memory_format=torch.channels_last))
     return lesson.loss(guess, wanted)
-
-
-def _batches(count: int) -> Iterator[Rows]:
-    """Every row once before any comes again."""
-    rng = np.random.default_rng(1)
-    while True:
-        order = rng.permutation(count)
-        for start in range(0, count - BATCH + 1, BATCH):
-            yield np.sort(order[start : start + BATCH])
 
 
 def make(work: Path, log: logging.Logger) -> Path:

@@ -22,7 +22,7 @@ from scripts.training.face_parts import LABELS, MARGIN, PARTS, SIZE, UNKNOWN, fa
 from scripts.training.fitting import Batch, Plan, arguments, fit
 from scripts.training.landmarks_teachers import apply
 from scripts.training.occluders import KINDS, Kind
-from scripts.training.smallnets import Summary, Trunk, conv
+from scripts.training.smallnets import Summary, Trunk, centred, conv
 from scripts.training.views import Views
 
 SEEN, SEEN_MARGIN = 112, 0.2
@@ -162,7 +162,7 @@ def some_scenes(corpus: Corpus, count: int = 200) -> list[Image]:
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
-    x = (batch["image"].permute(0, 3, 1, 2).float() - 127.5) * (1 / 127.5)
+    x = centred(batch["image"])
     classes, covered = (value.float() for value in model(x))
     wanted = batch["classes"].long()
     unknown = wanted == UNKNOWN

@@ -1,6 +1,7 @@
 """Permissively licensed networks that teach ours: found in --models or FACE_MODELS, by default beside the checkout."""
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -8,8 +9,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import, or the
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from scripts.training.corpus import Image
 
@@ -25,12 +28,17 @@ def folder() -> Path:
 
 
 @cache
-def session(file: str | Path) -> ort.InferenceSession:
-    """A one-thread session of a teacher (path below the folder) or of any ONNX file (absolute path)."""
+def session(file: str | Path, *inner: str) -> ort.InferenceSession:
+    """A one-thread session of a teacher (path below the folder) or of any ONNX file (absolute path).
+
+    `inner` are names of values inside, which it then answers too.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(str(folder() / file), options, providers=["CPUExecutionProvider"])
+    proto = onnx.load(folder() / file)
+    proto.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def unit(vectors: Floats) -> Floats:
@@ -41,21 +49,22 @@ def unit(vectors: Floats) -> Floats:
 class MobileFaceNet:
     """Face embedding, 128 numbers, Apache-2.0: aligned 112x112 RGB pictures -> unit vectors."""
 
-    def __init__(self, flip: bool = False) -> None:
-        self._session = session("mobilefacenet/MobileFaceNet.onnx")
+    def __init__(self, flip: bool = False, inner: Sequence[str] = ()) -> None:
+        self._session = session("mobilefacenet/MobileFaceNet.onnx", *inner)
         self._flip = flip
+        self._names = ["output0", *inner]
 
     def __call__(self, faces: NDArray[np.uint8]) -> Floats:
         # One at a time: on a CPU that is this network's fastest batch.
-        answers = np.concatenate([self._one(face) for face in faces])
+        answers = np.stack([self.inside(face)[0] for face in faces])
         if self._flip:
-            answers = unit(answers) + unit(np.concatenate([self._one(face[:, ::-1]) for face in faces]))
+            answers = unit(answers) + unit(np.stack([self.inside(face[:, ::-1])[0] for face in faces]))
         return unit(answers)
 
-    def _one(self, face: Image) -> Floats:
+    def inside(self, face: Image) -> list[Floats]:
+        """The answer as it leaves the network, and the inner values."""
         pixels = (face.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
-        answer = self._session.run(None, {"input0": pixels.transpose(2, 0, 1)[None]})[0]
-        return np.asarray(answer, np.float32)
+        return [value[0] for value in self._session.run(self._names, {"input0": pixels.transpose(2, 0, 1)[None]})]
 
 
 class YuNet:

@@ -1,6 +1,6 @@
 """Training views made once and kept as plain arrays on disk: making them costs more than learning from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,12 @@ class Views:
                     array.flush()
                 self._filled.write_text(str(number + 1))
                 print(f"{number + 1} of {self.count} views", flush=True)
+
+
+def endless(rng: np.random.Generator, count: int) -> Iterator[int]:
+    """Places in random order without end: every place once before any comes again."""
+    while True:
+        yield from rng.permutation(count).tolist()
 
 
 def _open(path: Path, shape: Shape, kind: DTypeLike) -> np.memmap:
