@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -104,8 +103,6 @@ def test_without_the_model_it_is_not_supported(astronaut: bytes, tmp_path: Path)
 
 
 def test_the_builtin_pack_takes_a_mesh_away(server: ServerProcess, astronaut: bytes) -> None:
-    if not re.search(r"^\[roles\.dewater\]", (models_home("builtin") / "pack.toml").read_text(), re.MULTILINE):
-        pytest.skip("the builtin pack has no dewater role")
     clean = rgb(png(np.ascontiguousarray(pixels(astronaut)[20:220, 120:300])))
     rows, columns = np.mgrid[: clean.shape[0], : clean.shape[1]]
     lines = ((rows + 5 * np.sin(columns / 9)) % 14 < 1) | ((rows - columns + 4 * np.sin(rows / 7)) % 16 < 1)

@@ -107,8 +107,6 @@ def test_known_face_turned_picture_other_file(builtin: Analyzer, astronaut: byte
 
 
 def test_dewatering_leaves_the_person(builtin: Analyzer, astronaut: bytes) -> None:
-    if builtin.equipment.repainter is None:
-        pytest.skip("the builtin pack has no dewater role")
     pixels = decode(astronaut, 10**6).pixels.copy()
     clean = one(builtin, astronaut, Want.EMBEDDING).embedding
     lines = np.zeros(pixels.shape[:2], bool)
