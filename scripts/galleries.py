@@ -21,7 +21,7 @@ Vectors = NDArray[np.float32]
 
 
 def unit(rows: Vectors) -> Vectors:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def people(faces: int, dimensions: int, searches: int) -> tuple[Vectors, Vectors]:

@@ -20,6 +20,7 @@ from face_server.vision.detection import letterbox
 from face_server.vision.layouts import five
 from face_server.vision.packs import find_pack
 from face_server.vision.view import Faces, View
+from scripts.load.photos import decoded
 
 DETECTOR_INPUT = 320  # the faces of the benchmark's photos are large: the server, too, looks at this size only
 
@@ -42,7 +43,7 @@ class Bare:
         self.rows = random_vectors(gallery, self._embedder.dimensions)
 
     def detect(self, picture: bytes) -> View:
-        pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB)
+        pixels = decoded(picture, cv2.IMREAD_COLOR_RGB)
         canvas, scale = letterbox(pixels, DETECTOR_INPUT, self._detector.fixed, square=False)
         (faces,) = self._detector.detect(canvas[None])
         largest = [int((faces.boxes[:, 2] - faces.boxes[:, 0]).argmax())]

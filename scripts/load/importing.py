@@ -43,7 +43,7 @@ def make(folder: Path, count: int, size: str, pack: str, models_dir: Path) -> No
     bare = Bare(pack, models_dir)
     originals = [picture for picture in photos.of_size(size) if bare.sees(picture)]
     for number in range(count):
-        values = cv2.imdecode(np.frombuffer(originals[number % len(originals)], np.uint8), cv2.IMREAD_COLOR)
+        values = photos.decoded(originals[number % len(originals)])
         lit = np.clip(values * (0.85 + 0.3 * number / count) + number % 5, 0, 255).astype(np.uint8)
         file = folder / "group" / f"user{number}" / "picture.jpg"
         file.parent.mkdir(parents=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 SIZES = {"640x480": (640, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 QUALITY = 90
@@ -26,9 +27,16 @@ def originals() -> list[bytes]:
     return [Path(data.__file__).with_name("astronaut.png").read_bytes()]
 
 
+def decoded(picture: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), flags)
+    if pixels is None:
+        raise ValueError("not a picture that OpenCV can decode")
+    return np.asarray(pixels, np.uint8)
+
+
 def framed(picture: bytes, width: int, height: int) -> bytes:
     """The photo in full height before its own blurred enlargement, as JPEG of exactly that size."""
-    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    pixels = decoded(picture)
     back = cv2.GaussianBlur(cv2.resize(pixels, (width, height)), (0, 0), 12)
     scale = min(height / pixels.shape[0], width / pixels.shape[1])
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

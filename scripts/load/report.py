@@ -21,8 +21,8 @@ class Row:
 
     @classmethod
     def of(cls, clients: int, rate: float | None, outcome: Outcome) -> Row:
-        times = (round(outcome.percentile(share), 2) for share in (0.5, 0.9, 0.99))
-        return cls(clients, rate, round(outcome.qps, 2), *times, outcome.errors)
+        p50, p90, p99 = (round(outcome.percentile(share), 2) for share in (0.5, 0.9, 0.99))
+        return cls(clients, rate, round(outcome.qps, 2), p50, p90, p99, outcome.errors)
 
 
 HEADER = f"{'clients':>7} {'rate':>7} {'QPS':>8} {'p50 ms':>8} {'p90 ms':>8} {'p99 ms':>8}  errors"

@@ -139,8 +139,8 @@ class Sampler:
 
 def jitter(stored: Image, flip: bool, rng: Generator) -> Image:
     """A stored picture as the network might meet it: points a little off, an ordinary camera."""
-    source, target = align.template(SIZE, MARGIN), align.template(SEEN)
-    target = target + rng.normal(0, 0.008 * SEEN, target.shape) + rng.normal(0, 0.012 * SEEN, 2)
+    source, template = align.template(SIZE, MARGIN), align.template(SEEN)
+    target = template + rng.normal(0, 0.008 * SEEN, template.shape) + rng.normal(0, 0.012 * SEEN, 2)
     matrix = align.similarity(source, target)
     size = (SEEN, SEEN)
     face = np.asarray(cv2.warpAffine(stored, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)

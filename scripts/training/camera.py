@@ -45,7 +45,7 @@ def noise(pixels: Image, rng: Generator, most: float) -> Image:
     coarse = int(rng.integers(1, 3))
     grain = rng.normal(0, rng.uniform(0.5, most), (-(-height // coarse), -(-width // coarse), 3)).astype(np.float32)
     if coarse > 1:
-        grain = cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
+        grain = np.asarray(cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     return clip(pixels + grain)
 
 

@@ -98,16 +98,19 @@ class Synthesis:
         zoom = min(wanted / float((box[2:] - box[:2]).max()), 3.0) * max(self._scenes[name].shape[:2]) / size
         return self._view(name, size, zoom, self._turn(), around=(box[:2] + box[2:]) / 2)
 
-    def _view(self, name: str, size: int, zoom: float, turn: float, around: Floats | None = None) -> Picture:
+    def _view(
+        self, name: str, size: int, zoom: float, turn: float, around: NDArray[np.floating] | None = None
+    ) -> Picture:
         """A scene scaled to `zoom` times the canvas, turned, shifted; its labels go with it."""
         scene, entry = self._scenes[name], self._labels[name]
         high, wide = scene.shape[:2]
         factor = zoom * size / max(high, wide)
         if factor < 0.5:
-            scene = cv2.resize(scene, None, fx=factor * 1.2, fy=factor * 1.2, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(scene, None, fx=factor * 1.2, fy=factor * 1.2, interpolation=cv2.INTER_AREA)
+            scene = np.asarray(small, np.uint8)
         shrunk = scene.shape[1] / wide
         middle = np.array([wide, high]) / 2 if around is None else around
-        matrix = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), turn, factor)
+        matrix = np.asarray(cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), turn, factor), np.float64)
         room = np.maximum(np.array([wide, high]) * factor - size, 0) / 2 if around is None else np.full(2, size / 3)
         matrix[:, 2] += size / 2 - middle + self.rng.uniform(-1, 1, 2) * room
         shown = matrix.copy()
@@ -247,7 +250,7 @@ class Synthesis:
             face = self.people.someone(self.rng)
             turn = float(rng.normal(0, 10))
             zoom = inner / SIDE * float(rng.uniform(0.85, 1.25))
-            matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), -turn, zoom)
+            matrix = np.asarray(cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), -turn, zoom), np.float64)
             matrix[:, 2] += corner + inner / 2 - SIDE / 2 + rng.normal(0, 0.04, 2) * inner
             window = [int(v) for v in (*corner, *(corner + inner))]
             self.people.paste(picture, face, matrix, "tile", rng, window)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.training.corpus import Corpus
+from scripts.training.corpus import Corpus, Image
 from scripts.training.detect_picture import Matrix, Picture, turned_box
 from scripts.training.landmarks_consensus import five_of
 from scripts.training.landmarks_data import SIDE, Faces, disguise, load
@@ -29,6 +29,10 @@ def cover(kind: str, box: Floats) -> NDArray[np.uint8]:
         return np.asarray(cv2.blur(mask, (9, 9)), np.uint8)
     mask[3:-3, 3:-3] = 255
     return mask if kind == "photo" else np.asarray(cv2.blur(cv2.erode(mask, np.ones((9, 9))), (15, 15)), np.uint8)
+
+
+def _halved(pixels: Image) -> Image:
+    return np.asarray(cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class People:
@@ -88,7 +92,7 @@ class People:
         shape = (int(high[0] - low[0]), int(high[1] - low[1]))
         mask = cover(kind, self.faces.boxes[face])
         while zoom < 0.55 and crop.shape[0] > 8:  # warping does not average: shrink first
-            crop, mask = (cv2.resize(a, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for a in (crop, mask))
+            crop, mask = _halved(crop), _halved(mask)
             local[:, :2] *= 2
             zoom *= 2
         border = cv2.BORDER_REPLICATE if kind == "tile" else cv2.BORDER_CONSTANT

@@ -78,10 +78,8 @@ class Sampler:
         whole = self._faces[int(rng.integers(len(self._faces)))]
         side = int(rng.integers(SEEN * 3 // 4, len(whole) + 1))
         top, left = rng.integers(0, len(whole) - side + 1, 2)
-        clean = cv2.resize(whole[top : top + side, left : left + side], (SEEN, SEEN), interpolation=cv2.INTER_AREA)
-        if chance(rng, 0.5):
-            clean = clean[:, ::-1]
-        clean = np.ascontiguousarray(clean)
+        small = cv2.resize(whole[top : top + side, left : left + side], (SEEN, SEEN), interpolation=cv2.INTER_AREA)
+        clean = np.ascontiguousarray(small[:, ::-1] if chance(rng, 0.5) else small, np.uint8)
         if chance(rng, 0.1):
             return clean, clean
         marked = watermarked(clean, KINDS[int(rng.integers(len(KINDS)))], rng)

@@ -33,7 +33,7 @@ def _filled(shape: tuple[int, ...], outlines: list[Floats], thickness: int = -1)
         else:
             cv2.polylines(canvas, [corners], True, 255, thickness)
     small = cv2.resize(canvas, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(small[:, :, None], np.float32) / 255
+    return np.asarray(small[:, :, None], np.float32) / np.float32(255)
 
 
 def blend(pixels: Image, cover: Floats, paint: Floats) -> Image:
@@ -123,8 +123,8 @@ def mask(pixels: Image, points: Points, rng: Generator, light: float | None = No
     paint = base * np.asarray((curve * folds)[:, :, None], np.float32) * light
     if chance(rng, 0.2):
         paint = paint + cv2.resize(rng.normal(0, 40, (12, 12, 3)).astype(np.float32), (width, height))
-    soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0))[:, :, None]
-    return blend(pixels, soft, np.asarray(paint, np.float32))
+    soft = np.asarray(cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0)), np.float32)
+    return blend(pixels, soft[:, :, None], np.asarray(paint, np.float32))
 
 
 def closed(pixels: Image, points: Points, lids: tuple[Image | None, Image | None], rng: Generator) -> Image:
@@ -144,7 +144,8 @@ def closed(pixels: Image, points: Points, lids: tuple[Image | None, Image | None
         patch = cv2.warpAffine(lid, matrix, target, flags=cv2.INTER_AREA).astype(np.float32)
         angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         oval = eye + np.cos(angles)[:, None] * across * 0.36 + np.sin(angles)[:, None] * down * 0.26
-        cover = cv2.GaussianBlur(_filled(pixels.shape, [np.asarray(oval, np.float32)]), (0, 0), size * 0.07)[:, :, None]
+        inside = _filled(pixels.shape, [np.asarray(oval, np.float32)])
+        cover = np.asarray(cv2.GaussianBlur(inside, (0, 0), size * 0.07), np.float32)[:, :, None]
         weight = cover.sum() + 1e-3
         old, new = (result * cover).sum((0, 1)) / weight, (patch * cover).sum((0, 1)) / weight
         result = blend(result, cover, patch * (old / new.clip(10)).clip(0.4, 2.5).astype(np.float32))
@@ -155,7 +156,7 @@ def _flat(pixels: Image, rng: Generator) -> Image:
     """Few colours, smooth areas."""
     smooth = pixels
     for _ in range(int(rng.integers(2, 5))):
-        smooth = cv2.bilateralFilter(smooth, 7, rng.uniform(30, 60), 5)
+        smooth = np.asarray(cv2.bilateralFilter(smooth, 7, rng.uniform(30, 60), 5), np.uint8)
     levels = rng.uniform(3, 7)
     flat = np.round(smooth.astype(np.float32) / 255 * levels) / levels * 255
     return clip(smooth * 0.3 + flat * 0.7)
@@ -166,7 +167,7 @@ def _lines(pixels: Image, rng: Generator) -> Floats:
     grey = cv2.medianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 3)
     block = 2 * int(rng.integers(3, 7)) + 1
     ink = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, block, rng.uniform(4, 9))
-    return np.asarray(cv2.GaussianBlur(ink, (0, 0), 0.6)[:, :, None], np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(ink, (0, 0), 0.6)[:, :, None], np.float32) / np.float32(255)
 
 
 def _vivid(pixels: Image, rng: Generator) -> Image:

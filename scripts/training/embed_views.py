@@ -80,8 +80,8 @@ def mix(one: Floats, two: Floats, rng: Generator) -> Floats:
         for name in rng.choice(list(REGIONS), rng.integers(1, 4), replace=False):
             x, y, width, height = REGIONS[name]
             cv2.ellipse(mask, (x, y), (width, height), 0, 0, 360, 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1.5, 6))[:, :, None]
-    return np.asarray(one + (two - one) * mask, np.float32)
+    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1.5, 6))[:, :, None]
+    return np.asarray(one + (two - one) * soft, np.float32)
 
 
 def light(face: Floats, rng: Generator) -> Floats:
@@ -186,7 +186,7 @@ def make(args: argparse.Namespace) -> None:
         content = Maker(corpus, args.seed * 1_000_003 + number, args.mixed).shard(SHARD)
         fresh = folder / f"{args.seed}-{number:05d}.new"
         with fresh.open("wb") as handle:
-            np.savez(handle, **content)
+            np.savez(handle, allow_pickle=False, **content)
         fresh.replace(fresh.with_suffix(".npz"))
         busy = time.process_time() - busy
         log.info("views %d, %.1f ms each", (number + 1) * SHARD, busy / SHARD * 1000)

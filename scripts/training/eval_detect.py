@@ -177,14 +177,12 @@ class Contest:
 
 def contest(table: dict[str, Any], pack: Path) -> Contest:
     ours = {key: table[key] for key in ("nms", "sizes", "crowd") if key in table}
-    files = pack / table["file"], teachers.folder() / "yunet/yunet_n_dynamic.onnx"
-    adapters, parameters = (table["adapter"], "yunet"), (ours, {"sizes": table["sizes"]})
-    shipped_as = {key: table[key] for key in ("threshold", "doubt", "sure") if key in table}
-    final = (shipped_as, {"threshold": 0.6, "doubt": 0.88})
-    every = list(zip(adapters, files, parameters, final, strict=True))
-    raw = [finder(adapter, file, **common) for adapter, file, common, _ in every]
-    shipped = [finder(adapter, file, **common, **limits) for adapter, file, common, limits in every]
-    return Contest((raw[0], raw[1]), (shipped[0], shipped[1]))
+    limits = {key: table[key] for key in ("threshold", "doubt", "sure") if key in table}
+    adapter, file, sizes = table["adapter"], pack / table["file"], table["sizes"]
+    yunet = teachers.folder() / "yunet/yunet_n_dynamic.onnx"
+    raw = finder(adapter, file, **ours), finder("yunet", yunet, sizes=sizes)
+    shipped = finder(adapter, file, **ours, **limits), finder("yunet", yunet, sizes=sizes, threshold=0.6, doubt=0.88)
+    return Contest(raw, shipped)
 
 
 def measure(corpus: Corpus, pack: Path) -> Iterator[Row]:
@@ -202,7 +200,7 @@ def set_rows(title: str, truths: list[Truth], pair: Contest, exact: FivePoints) 
     of = f"{len(mine.true)} faces in {len(truths)} pictures"
     at = [result.threshold(FALSE_PER_PICTURE) for result in (mine, other)]
     yield Row(f"{title}: recall at one false face per 20 pictures", mine.recall(at[0]), other.recall(at[1]), of)
-    yield Row(f"{title}: the threshold for that", *at)
+    yield Row.pair(f"{title}: the threshold for that", at)
     answered = [[one.find(truth.pixels, CROWD) for truth in truths] for one in pair.shipped]
     mine, other = (look(faces, truths) for faces in answered)
     yield Row(f"{title}: recall as the server answers", mine.recall(LOWEST), other.recall(LOWEST))
@@ -212,7 +210,7 @@ def set_rows(title: str, truths: list[Truth], pair: Contest, exact: FivePoints) 
     both = [(a[i], b[i]) for a, b in zip(*errors, strict=True) for i in a.keys() & b.keys()]
     if both:
         means = [float(mean) * 100 for mean in np.mean(both, axis=0)]
-        yield Row(f"{title}: distance of the five points, % of the face", *means, f"{len(both)} faces")
+        yield Row.pair(f"{title}: distance of the five points, % of the face", means, f"{len(both)} faces")
     for truth, *faces in zip(truths, *answered, strict=True):
         if title == "photos" and (truth.most == 0 or truth.name.startswith("group")):
-            yield Row(f"{truth.name}: faces", *(str(len(each)) for each in faces), f"{len(truth.faces)} counted")
+            yield Row.pair(f"{truth.name}: faces", (str(len(each)) for each in faces), f"{len(truth.faces)} counted")

@@ -26,7 +26,9 @@ def measure(corpus: Corpus, pack: Path) -> Iterator[Row]:
     points = [crop.points * (128 / corpus.pixels(crop).shape[0]) for crop in crops if crop.points is not None]
     target = [embed(align.align(c, p)[None])[0] for c, p in zip(clean, points, strict=True)]
     for name, kinds in (("trained kinds", KINDS), ("kind left out", LEFT_OUT)):
-        gains, before, after = [], [], []
+        gains: list[tuple[float, float]] = []
+        before: list[float] = []
+        after: list[float] = []
         for number, picture in enumerate(clean):
             rng = default_rng((61, number))
             marked = watermarked(picture, kinds[number % len(kinds)], rng)

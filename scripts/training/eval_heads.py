@@ -11,7 +11,7 @@ from face_server.vision import offline
 from face_server.vision.packs import Pack
 from scripts.training import align, disguises, packtoml
 from scripts.training.attribute_rows import AGES, EMOTIONS
-from scripts.training.corpus import Corpus, Crop, split
+from scripts.training.corpus import Corpus, Crop, Image, split
 from scripts.training.evaluate import Row
 from scripts.training.mesh_facts import mesh_facts
 from scripts.training.metrics import auc, balanced
@@ -38,7 +38,12 @@ class Student:
         return {name: np.concatenate(column) for name, column in zip(self.names, zip(*parts, strict=True), strict=True)}
 
     def crops(self, corpus: Corpus, crops: list[Crop]) -> Answers:
-        return self(np.stack([align.align(corpus.pixels(c), c.points, self.size, self.margin) for c in crops]))
+        return self(np.stack([self.aligned(corpus, crop) for crop in crops]))
+
+    def aligned(self, corpus: Corpus, crop: Crop) -> Image:
+        """A crop as the graph looks at it."""
+        assert crop.points is not None  # Corpus.select leaves out those without, unless told otherwise
+        return align.align(corpus.pixels(crop), crop.points, self.size, self.margin)
 
 
 def age_gender(corpus: Corpus, pack: Path) -> Iterator[Row]:
@@ -131,7 +136,7 @@ def _drawn(corpus: Corpus, student: Student, head: str, kinds: tuple[tuple[str, 
     for kind, place in kinds:
         faces = []
         for number, crop in enumerate(crops):
-            face = align.align(corpus.pixels(crop), crop.points, student.size, student.margin)
+            face = student.aligned(corpus, crop)
             points = align.template(student.size, student.margin)
             faces.append(getattr(disguises, kind)(face, points, np.random.default_rng(number)))
         got = student(np.stack(faces))[head]
@@ -178,7 +183,7 @@ def _eyes(corpus: Corpus, student: Student) -> Iterator[Row]:
     points = align.template(student.size, student.margin)
     faces = []
     for number, (crop, (_, lid)) in enumerate(zip(crops, lids, strict=True)):
-        face = align.align(corpus.pixels(crop), crop.points, student.size, student.margin)
+        face = student.aligned(corpus, crop)
         faces.append(disguises.closed(face, points, (lid, lid), np.random.default_rng(number)))
     got = (student(np.stack(faces))["eyes"].mean(1) > 0.5).astype(int)
     wanted = np.array([int(is_open) for is_open, _ in lids])
@@ -194,7 +199,7 @@ def _mouth(corpus: Corpus, student: Student) -> Iterator[Row]:
 
 def _face_type(corpus: Corpus, student: Student) -> Iterator[Row]:
     crops = corpus.select("fairface", parts=("test",))[:400]
-    plain = np.stack([align.align(corpus.pixels(c), c.points, student.size, student.margin) for c in crops])
+    plain = np.stack([student.aligned(corpus, crop) for crop in crops])
     points = align.template(student.size, student.margin)
     human = student(plain)["face_type"].argmax(1) == 0
     for style in (*disguises.STYLES, disguises.LEFT_OUT_STYLE):

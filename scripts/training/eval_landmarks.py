@@ -125,9 +125,9 @@ def measure(corpus: Corpus, pack: Path) -> Iterator[Row]:
     for i, axis in enumerate(("yaw", "pitch", "roll")):
         yield Row(f"{axis}: mean difference from the mesh's pose, degrees", float(error[:, i].mean()))
     by_name = {crop.file: crop.labels["race"] for crop in crops}
-    groups = np.array([by_name[str(name)] for name in all_answers.labels["name"]])[keep]
-    for group in sorted(set(groups.tolist())):
-        rows = groups == group
+    races = np.array([by_name[str(name)] for name in all_answers.labels["name"]])[keep]
+    for group in sorted(set(races.tolist())):
+        rows = races == group
         yield Row(group, float(ours[rows].mean()), float(single[rows].mean()), f"{rows.sum()} faces")
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scripts.training import packtoml
 from scripts.training.corpus import Corpus, Crop, Image, decode
 from scripts.training.evaluate import Row
-from scripts.training.livefaces import TIGHT, Box, Faces, MiniFASNet, box_of
+from scripts.training.livefaces import TIGHT, Faces, MiniFASNet, box_of
 from scripts.training.livescale import HELD, Student, padded
 from scripts.training.metrics import auc
-from scripts.training.replays import KINDS, LEFT_OUT, attack
+from scripts.training.replays import KINDS, LEFT_OUT, Box, attack
 from scripts.training.teachers import YuNet
 
 Floats = NDArray[np.float32]
@@ -48,16 +48,15 @@ def measure(corpus: Corpus, pack: Path) -> Iterator[Row]:
     wild = judges((s.pixels, s.box) for s in shown)
     real = tuple(np.concatenate(pair) for pair in zip(tight, wild, strict=True))
     for name, level in LEVELS:
-        yield Row(
-            f"real faces refused at {name} ({level})", *(float((r < level).mean()) for r in real), f"{len(real[0])}"
-        )
+        refused = (float((r < level).mean()) for r in real)
+        yield Row.pair(f"real faces refused at {name} ({level})", refused, f"{len(real[0])}")
     # The teacher's own scale refuses far more; from here on both are read where they refuse one real face in 100.
     cuts = tuple(float(np.quantile(r, 0.01)) for r in real)
     for kind in (*KINDS, *LEFT_OUT):
         fakes = judges(_attacks(faces, kind))
         name = f"{kind}{' (kind left out)' if kind in LEFT_OUT else ''}"
-        yield Row(f"{name}: AUC", *(auc(r, f) for r, f in zip(real, fakes, strict=True)), f"{PER_KIND}")
-        yield Row(f"{name}: caught at 1 % of real refused", *_caught(fakes, cuts))
+        yield Row.pair(f"{name}: AUC", (auc(r, f) for r, f in zip(real, fakes, strict=True)), f"{PER_KIND}")
+        yield Row.pair(f"{name}: caught at 1 % of real refused", _caught(fakes, cuts))
     yield from _webcam(corpus, judges)
     yield from _groups(crops, chosen, tight)
     yield from _photos(judges)
@@ -79,22 +78,21 @@ def _webcam(corpus: Corpus, judges: Judges) -> Iterator[Row]:
     crops = corpus.select("nuaa", parts=HELD)
     scores = judges((corpus.pixels(crop), box_of(crop)) for crop in crops)
     live = np.array([crop.labels["live"] == "live" for crop in crops])
-    yield Row(
+    yield Row.pair(
         "NUAA people left out: AUC",
-        *(auc(s[live], s[~live]) for s in scores),
+        (auc(s[live], s[~live]) for s in scores),
         f"{live.sum()} live, {(~live).sum()} fake",
     )
-    yield Row("NUAA: fakes under 0.3", *(float((s[~live] < 0.3).mean()) for s in scores))
-    yield Row("NUAA: live faces under 0.3", *(float((s[live] < 0.3).mean()) for s in scores))
+    yield Row.pair("NUAA: fakes under 0.3", (float((s[~live] < 0.3).mean()) for s in scores))
+    yield Row.pair("NUAA: live faces under 0.3", (float((s[live] < 0.3).mean()) for s in scores))
 
 
 def _groups(crops: list[Crop], chosen: NDArray[np.integer], scores: tuple[Floats, Floats]) -> Iterator[Row]:
     groups = np.array([crops[i].labels["race"] for i in chosen])
     for group in sorted(set(groups.tolist())):
         members = groups == group
-        yield Row(
-            f"{group}: real faces under 0.3", *(float((s[members] < 0.3).mean()) for s in scores), f"{members.sum()}"
-        )
+        low = (float((s[members] < 0.3).mean()) for s in scores)
+        yield Row.pair(f"{group}: real faces under 0.3", low, f"{members.sum()}")
 
 
 def _photos(judges: Judges) -> Iterator[Row]:
@@ -104,12 +102,10 @@ def _photos(judges: Judges) -> Iterator[Row]:
         return
     detector = YuNet()
     for name in ("spoof_screen_1.jpg", "spoof_screen_2.jpg", "spoof_monitor.jpg", "live_T1.jpg"):
-        yield Row(name, *(float(s[0]) for s in judges([_largest(folder / name, detector)])))
+        yield Row.pair(name, (float(s[0]) for s in judges([_largest(folder / name, detector)])))
     ordinary = [_largest(path, detector) for path in sorted(folder.glob("id_*"))]
-    scores = judges(ordinary)
-    yield Row(
-        "ordinary photographs: share at or above 0.3", *(float((s >= 0.3).mean()) for s in scores), f"{len(ordinary)}"
-    )
+    passed = (float((s >= 0.3).mean()) for s in judges(ordinary))
+    yield Row.pair("ordinary photographs: share at or above 0.3", passed, f"{len(ordinary)}")
 
 
 def _largest(path: Path, detector: YuNet) -> tuple[Image, Box]:

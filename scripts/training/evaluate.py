@@ -32,6 +32,12 @@ class Row:
     teacher: float | str = ""
     of: str = ""
 
+    @classmethod
+    def pair(cls, measure: str, both: Iterable[float | str], of: str = "") -> "Row":
+        """Ours and the teacher's from one go."""
+        ours, teacher = both
+        return cls(measure, ours, teacher, of)
+
     def __str__(self) -> str:
         return f"| {self.measure} | {_text(self.ours)} | {_text(self.teacher)} | {self.of} |"
 

@@ -30,6 +30,7 @@ FIELDS = {
 }
 
 # Outlines as rings of mesh points; "left" is the image's left.
+Ring = tuple[int, ...]
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152),
     *(148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
@@ -74,7 +75,11 @@ CHIN = (
     *(172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397),
     *(364, 394, 395, 369, 396, 175, 171, 140, 170, 169, 135),
 )
-RINGS = (LEFT_SOCKET, RIGHT_SOCKET, NOSE, MOUTH, LEFT_CHEEK, RIGHT_CHEEK, CHIN)
+RINGS: tuple[Ring, ...] = (LEFT_SOCKET, RIGHT_SOCKET, NOSE, MOUTH, LEFT_CHEEK, RIGHT_CHEEK, CHIN)  # as in PARTS
+DRAWN: tuple[tuple[str, Ring], ...] = (  # a later one covers an earlier one
+    *(("skin", OVAL), ("brows", LEFT_BROW), ("brows", RIGHT_BROW), ("nose", NOSE)),
+    *(("eyes", LEFT_EYE), ("eyes", RIGHT_EYE), ("lips", LIPS)),
+)
 
 
 class Hair:
@@ -105,16 +110,11 @@ def painted(shape: tuple[int, int], mesh: Points, hair: Floats, known: NDArray[n
     """Class map and part map of one face."""
     classes = np.zeros(shape, np.uint8)
 
-    def draw(canvas: Image, ring: tuple[int, ...], value: int) -> None:
+    def draw(canvas: Image, ring: Ring, value: int) -> None:
         cv2.fillPoly(canvas, [np.round(mesh[list(ring)] * 16).astype(np.int32)], value, lineType=cv2.LINE_8, shift=4)
 
-    draw(classes, OVAL, LABELS.index("skin"))
-    for ring in (LEFT_BROW, RIGHT_BROW):
-        draw(classes, ring, LABELS.index("brows"))
-    draw(classes, NOSE, LABELS.index("nose"))
-    for ring in (LEFT_EYE, RIGHT_EYE):
-        draw(classes, ring, LABELS.index("eyes"))
-    draw(classes, LIPS, LABELS.index("lips"))
+    for name, ring in DRAWN:
+        draw(classes, ring, LABELS.index(name))
     parts = np.zeros(shape, np.uint8)
     for place, ring in enumerate(RINGS):
         draw(parts, ring, place + 1)
@@ -163,7 +163,7 @@ def _one(pixels: Image, crop: Crop, mesh_of: FaceMesh, hair_of: Hair) -> dict[st
     matrix = align.similarity(crop.points, align.template(SIZE, MARGIN))
     size = (SIZE, SIZE)
     aligned = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    hair = cv2.warpAffine(hair_of(pixels), matrix, size)
+    hair = np.asarray(cv2.warpAffine(hair_of(pixels), matrix, size), np.float32)
     known = cv2.warpAffine(np.ones(pixels.shape[:2], np.float32), matrix, size) > 0.99
     classes, parts = painted(size, apply(matrix, mesh), hair, known)
     pixels = filled(np.asarray(aligned, np.uint8), known)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Plan:
 
     @classmethod
     def of(cls, args: argparse.Namespace, steps: int, **others: float) -> "Plan":
-        return replace(cls(args.work, steps, args.seconds, args.workers), **others)
+        return cls(args.work, steps, args.seconds, args.workers, **others)
 
 
 def arguments(about: str, work: str) -> argparse.ArgumentParser:

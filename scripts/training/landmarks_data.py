@@ -108,7 +108,7 @@ class Views:
         border = BORDERS[rng.integers(3)]
         shade = tuple(int(v) for v in rng.integers(0, 256, 3))
         pixels = cv2.warpAffine(faces.image(index), matrix, (SIZE, SIZE), borderMode=border, borderValue=shade)
-        points = apply(matrix, faces.points[index]) / SIZE
+        points = apply(matrix, faces.points[index]) / np.float32(SIZE)
         weights = 1 / (1 + (faces.spread[index] / 0.03) ** 2)
         rotation = _about_z(turn) @ faces.rotation[index]
         if rng.random() < 0.5:
@@ -180,7 +180,7 @@ def _blur(out: Floats, rng: np.random.Generator) -> Floats:
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1 / length
     turned = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1)
-    kernel = cv2.warpAffine(kernel, turned, (length, length))
+    kernel = np.asarray(cv2.warpAffine(kernel, turned, (length, length)), np.float32)
     return np.asarray(cv2.filter2D(out, -1, kernel / max(kernel.sum(), 1e-3)), np.float32)
 
 

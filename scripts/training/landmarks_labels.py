@@ -75,7 +75,7 @@ def make(work: Path, corpus: Corpus, log: logging.Logger) -> None:
             continue
         shard = label(corpus, crops[start : start + SHARD], detector, teachers)
         fresh = path.with_suffix(".new.npz")
-        np.savez_compressed(fresh, **shard)
+        np.savez_compressed(fresh, allow_pickle=False, **shard)
         fresh.replace(path)
         log.info("%s: %d of %d crops show a face", path.name, len(shard["name"]), SHARD)
 

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,12 +54,12 @@ class FaceBox:
 def upright(face: FaceBox, scale: float, size: int, turn: float = 0.0) -> Matrix:
     """2x3 matrix from the picture to an upright square crop of `size` pixels, `scale` box sides wide."""
     centre = (float(face.centre[0]), float(face.centre[1]))
-    matrix = cv2.getRotationMatrix2D(centre, face.roll + turn, size / (face.side * scale))
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, face.roll + turn, size / (face.side * scale)), np.float64)
     matrix[:, 2] += size / 2 - np.array(centre)
-    return np.asarray(matrix, np.float64)
+    return matrix
 
 
-def apply(matrix: Matrix, points: Floats) -> Floats:
+def apply(matrix: Matrix, points: NDArray[np.floating]) -> Floats:
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float32)
 
 
@@ -72,7 +73,7 @@ class FaceMesh:
     size = 192
 
     @cached_property
-    def _net(self):  # type: ignore[no-untyped-def]  # the package has no types
+    def _net(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
         net = Interpreter(model_content=bundled("face_landmarks_detector.tflite"), num_threads=1)

@@ -170,7 +170,8 @@ class Faces:
         middle = points.mean(0)
         cv2.ellipse(mask, (int(middle[0]), int(middle[1])), (int(reach * 0.95), int(reach * 1.15)), 0, 0, 360, 1.0, -1)
         inside = cv2.warpAffine(np.ones(donor.shape[:2], np.float32), matrix, size)
-        mask = cv2.GaussianBlur(mask * inside, (0, 0), reach * rng.uniform(0.1, 0.2))[:, :, None]
+        faded = cv2.GaussianBlur(mask * inside, (0, 0), reach * rng.uniform(0.1, 0.2))
+        mask = np.asarray(faded, np.float32)[:, :, None]
         weight = mask.sum() + 1e-3
         old, new = (pixels * mask).sum((0, 1)) / weight, (moved * mask).sum((0, 1)) / weight
         moved = moved * (old / new.clip(8)).clip(0.6, 1.7)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scripts.training import packtoml, runs
 from scripts.training.corpus import Corpus, Image
 from scripts.training.fitting import arguments
-from scripts.training.livefaces import OTHERS, SCALE, SIDE, TIGHT, Box, Faces, box_of, cut
+from scripts.training.livefaces import OTHERS, SCALE, SIDE, TIGHT, Faces, box_of, cut
+from scripts.training.replays import Box
 from scripts.training.teachers import session
 
 HELD = ("valid", "test")

@@ -10,7 +10,7 @@ tables of mean_face.py and SHAPE_FACTS of geometry.py.
 import numpy as np
 from numpy.typing import NDArray
 
-from face_server.vision import geometry, layouts
+from face_server.vision import geometry, layouts, mean_face
 from scripts.training import runs
 from scripts.training.landmarks_consensus import angles, rotations
 from scripts.training.landmarks_labels import read
@@ -30,7 +30,7 @@ def fit(points: Floats, turns: Matrix, weights: Matrix) -> Matrix:
     """(51, 3): the head that explains (n, 51, 2) points seen under known rotations; scale and place are free."""
     points = points - points.mean(axis=1, keepdims=True)
     rows = turns[:, :2]
-    head = np.asarray(geometry.HEAD_68, np.float64)
+    head = np.asarray(mean_face.HEAD_68, np.float64)
     for _ in range(4):
         shadow = np.einsum("nij,kj->nki", rows, head - head.mean(axis=0))
         scale = (shadow * points).sum(axis=(1, 2)) / (shadow**2).sum(axis=(1, 2))

@@ -72,7 +72,7 @@ def words(size: int, rng: Generator) -> Floats:
     turn = cv2.getRotationMatrix2D((size, size), rng.uniform(-50, 50), 1.0)
     turned = cv2.warpAffine(canvas, turn, (2 * size, 2 * size))
     half = size // 2
-    return np.asarray(turned[half : half + size, half : half + size], np.float32) / 255
+    return np.asarray(turned[half : half + size, half : half + size], np.float32) / np.float32(255)
 
 
 def rings(size: int, rng: Generator) -> Floats:
@@ -104,7 +104,7 @@ def watermarked(pixels: Image, kind: Kind, rng: Generator) -> Image:
     """The picture under a mesh of one colour, drawn over it or darkening it."""
     cover = kind(len(pixels), rng)
     if chance(rng, 0.3):
-        cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 0.9))
+        cover = np.asarray(cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 0.9)), np.float32)
     grey = rng.uniform(0, 255)
     colour = np.clip(grey + rng.normal(0, 30, 3), 0, 255).astype(np.float32)
     strength = (cover * rng.uniform(0.2, 0.75))[:, :, None]

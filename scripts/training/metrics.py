@@ -16,7 +16,7 @@ def balanced(wanted: NDArray[np.generic], got: NDArray[np.generic]) -> float:
     return float(np.mean([(got[wanted == kind] == kind).mean() for kind in np.unique(wanted)]))
 
 
-def psnr(clean: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+def psnr(clean: ArrayLike, other: ArrayLike) -> float:
     """Peak signal to noise ratio in decibels."""
     error = float(np.mean((np.asarray(clean, np.float64) - np.asarray(other, np.float64)) ** 2))
     return 10 * float(np.log10(255**2 / max(error, 1e-2)))

@@ -35,7 +35,7 @@ def _skin(size: int, face: Image, rng: Generator) -> Floats:
 
 
 def _smooth(cover: Image, rng: Generator) -> Floats:
-    return np.asarray(cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0))[:, :, None], np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0))[:, :, None], np.float32) / np.float32(255)
 
 
 def _spot(size: int, rng: Generator) -> tuple[int, int]:

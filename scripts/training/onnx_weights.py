@@ -26,7 +26,8 @@ def restore(model: nn.Module, path: Path, *inputs: Tensor) -> None:
         hooks[module].remove()  # asked once more while its answers are looked at
         values = next(stored)
         if isinstance(module, nn.Conv2d) and module in folded:
-            _unfold(module, folded[module], *values, reaching[0])
+            weight, bias = values
+            _unfold(module, folded[module], weight, bias, reaching[0])
             return
         for name, value in zip(VALUES, values, strict=False):
             getattr(module, name).copy_(value)

@@ -24,16 +24,9 @@ def read(pack: Path = PACK) -> dict[str, Any]:
     return manifest.read(path) if path.exists() else {**HEAD, "roles": {}}
 
 
-def set_role(
-    role: str,
-    file: str,
-    adapter: str,
-    licence: str = "Apache-2.0",
-    pack: Path = PACK,
-    **parameters: Any,
-) -> None:
+def set_role(role: str, file: str, adapter: str, pack: Path = PACK, **parameters: Any) -> None:
     """Replace one role's table. `file` lies in the pack; a dict parameter becomes a sub-table."""
-    table = {"file": file, "sha256": sha256(pack / file), "adapter": adapter, "licence": licence, **parameters}
+    table = {"file": file, "sha256": sha256(pack / file), "adapter": adapter, "licence": "Apache-2.0", **parameters}
     _change(role, table, pack)
 
 

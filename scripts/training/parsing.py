@@ -84,8 +84,9 @@ class Maker:
         if chance(rng, 0.4):
             pixels = np.where((classes == UNKNOWN)[:, :, None], np.uint8(0), pixels)
         pixels = np.asarray(cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
-        classes = cv2.warpAffine(classes, matrix, size, flags=cv2.INTER_NEAREST, borderValue=UNKNOWN)
-        parts = cv2.warpAffine(parts, matrix, size, flags=cv2.INTER_NEAREST)
+        turned = cv2.warpAffine(classes, matrix, size, flags=cv2.INTER_NEAREST, borderValue=UNKNOWN)
+        classes = np.asarray(turned, np.uint8)
+        parts = np.asarray(cv2.warpAffine(parts, matrix, size, flags=cv2.INTER_NEAREST), np.uint8)
         points = apply(matrix, points)
         cover = np.zeros((*size, 1), np.float32)
         if not chance(rng, BARE):
@@ -135,8 +136,8 @@ def covered_shares(parts: Image, cover: NDArray[np.float32]) -> NDArray[np.float
 
 
 def _turn(rng: Generator) -> NDArray[np.float64]:
-    source, target = align.template(SIZE, MARGIN), align.template(SEEN, SEEN_MARGIN)
-    target = target + rng.normal(0, 0.01 * SEEN, target.shape) + rng.normal(0, 0.01 * SEEN, 2)
+    source, template = align.template(SIZE, MARGIN), align.template(SEEN, SEEN_MARGIN)
+    target = template + rng.normal(0, 0.01 * SEEN, template.shape) + rng.normal(0, 0.01 * SEEN, 2)
     return align.similarity(source, target)
 
 

@@ -160,11 +160,11 @@ def _place(shown: Shown, kind: str, scene: Image, rng: Generator) -> tuple[Shown
     matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
     pixels, mask = shown.pixels, np.full((h, w), 255, np.uint8)
     if zoom < 1:  # a panel or a print is finer than what the camera sees of it: no aliasing of our own making
-        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.4 / zoom)
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.4 / zoom), np.uint8)
     if kind == "curved":
         pixels, mask = _bend(pixels, rng), _bend(mask, rng)
     placed = cv2.warpPerspective(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
-    inside = cv2.warpPerspective(mask, matrix, (width, height)).astype(np.float32) / 255
+    inside = cv2.warpPerspective(mask, matrix, (width, height)).astype(np.float32) / np.float32(255)
     x1, y1, x2, y2 = shown.box
     edges = np.array([[[x1, y1], [x2, y1], [x2, y2], [x1, y2]]], np.float32)
     moved = cv2.perspectiveTransform(edges, matrix)[0]
