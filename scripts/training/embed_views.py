@@ -53,7 +53,9 @@ def place(pixels: Image, crop: Crop, rng: Generator) -> Floats:
         raise ValueError(f"{crop.file} has no points to align by")
     matrix = align.similarity(crop.points, align.TEMPLATE)
     angle, centre = np.deg2rad(rng.normal(0, 4)), np.array([56.0, 66.0])
-    stretch = np.exp(rng.normal(0, 0.03) + np.array([1, -1]) * rng.normal(0, 0.015))
+    # Some pictures on the web were squeezed into another shape.
+    squeezed = rng.normal(0, 0.12 if rng.random() < 0.15 else 0.015)
+    stretch = np.exp(rng.normal(0, 0.03) + np.array([1, -1]) * squeezed)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * stretch
     shift = centre - turn @ centre + rng.normal(0, 1.5, 2)
     matrix = turn @ matrix + np.hstack([np.zeros((2, 2)), shift[:, None]])
@@ -85,9 +87,9 @@ def mix(one: Floats, two: Floats, rng: Generator) -> Floats:
 
 
 def light(face: Floats, rng: Generator) -> Floats:
-    """Contrast, brightness, gamma, colour, a light ramp, grey."""
+    """Contrast, brightness, gamma, colour, a light ramp, grey: FairFace is darker and duller than press photographs."""
     mean = face.mean()
-    face = (face - mean) * np.exp(rng.normal(0, 0.18)) + mean + rng.normal(0, 14)
+    face = (face - mean) * np.exp(rng.normal(0.06, 0.2)) + mean + rng.normal(14, 18)
     face *= np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
     if rng.random() < 0.3:
         slope = rng.normal(0, 0.35, 2) / align.SIZE
@@ -102,13 +104,16 @@ def light(face: Floats, rng: Generator) -> Floats:
 
 
 def degrade(face: Floats, rng: Generator) -> Image:
-    """Blur, low resolution, noise, covering boxes, JPEG."""
+    """Blur, low resolution, sharpening, noise, covering boxes, JPEG."""
     if rng.random() < 0.2:
         face = cv2.GaussianBlur(face, (0, 0), rng.uniform(0.4, 1.8)).astype(np.float32)
     if rng.random() < 0.2:
         side = int(rng.uniform(28, 90))
         small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
         face = cv2.resize(small, (align.SIZE, align.SIZE), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    if rng.random() < 0.25:
+        soft = cv2.GaussianBlur(face, (0, 0), rng.uniform(0.8, 2))
+        face = np.asarray(face + (face - soft) * rng.uniform(0.3, 1.3), np.float32).clip(0, 255)
     if rng.random() < 0.2:
         face = face + rng.standard_normal(face.shape, np.float32) * np.float32(rng.uniform(2, 14))
     if rng.random() < 0.15:
