@@ -24,11 +24,11 @@ from scripts.training.attribute_rows import AGES
 from scripts.training.attributes import YEARS
 from scripts.training.camera import capture, chance
 from scripts.training.corpus import Corpus, Image, Points
+from scripts.training.embed_export import FILE as EMBEDDER
+from scripts.training.embed_export import shipped
 from scripts.training.embed_net import Embedder
-from scripts.training.embed_weights import shipped
 from scripts.training.export import FromPixels, export
 from scripts.training.fitting import Batch, Plan, arguments, fit
-from scripts.training.onnx_weights import restore
 from scripts.training.smallnets import Summary, centred
 from scripts.training.views import Row, Views
 
@@ -182,18 +182,12 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def main() -> None:
-    parser = arguments("Train age and gender.", "age_gender")
-    parser.add_argument("--from", dest="source", type=Path, help="the file whose weights to start from")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    args = parser.parse_args()
+    args = arguments("Train age and gender.", "age_gender", STEPS).parse_args()
     log = runs.start(args)
     corpus = Corpus(args.corpus)
-    sampler = Sampler(rows(corpus, args.work))
-    embedder = args.pack / "embed.onnx"
+    embedder = args.pack / EMBEDDER
     model = AgeGender(shipped(corpus, embedder) if embedder.exists() else Embedder())
-    if args.source:
-        restore(model, args.source, centred(sampler(0)["image"]))
-    mean = fit(model, sampler, loss, Plan.of(args, args.steps), log)
+    mean = fit(model, Sampler(rows(corpus, args.work)), loss, Plan.of(args), log)
     if mean is not None:
         publish(mean, args.pack)
 

@@ -6,6 +6,7 @@
 embedder of the same convolutions: what tells people apart tells a good deal about them too.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -196,23 +197,22 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def start_from(model: Attributes, path: Path, corpus: Corpus) -> None:
-    """Take over the convolutions of a file; a few faces give back the batch norms that the export folded away."""
+    """Take over the trunk of a file, which has not all of our heads."""
     faces = centred(torch.from_numpy(embed_pairs.faces(corpus, corpus.select("fairface", parts=("train",))[::60])))
     matrix = area(faces.shape[-1], SEEN)
-    restore(model.body, path, matrix @ faces @ matrix.T)
+    restore(model.body, path, lambda: model.body(matrix @ faces @ matrix.T))
 
 
 def main() -> None:
-    parser = arguments("Train age, gender and attributes.", "attributes")
-    parser.add_argument("--from", dest="source", type=Path, help="the file whose trunk to start from")
-    args = parser.parse_args()
+    args = arguments("Train age, gender and attributes.", "attributes", STEPS).parse_args()
     log = runs.start(args)
     corpus = Corpus(args.corpus)
     data = rows(corpus, args.work)
     model = Attributes()
     if args.source:
         start_from(model, args.source, corpus)
-    mean = fit(model, Sampler(data), loss, Plan.of(args, STEPS), log)
+    plan = replace(Plan.of(args), source=None)
+    mean = fit(model, Sampler(data), loss, plan, log)
     if mean is not None:
         publish(mean, args.pack)
 

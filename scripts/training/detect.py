@@ -27,6 +27,7 @@ from scripts.training.smallnets import centred
 from scripts.training.teachers import Floats
 
 FILE = "detect.onnx"
+STEPS = 6_000
 
 # A face belongs to the strides whose range holds its longer side in pixels; near the limits to two.
 RANGES = {8: (0.0, 56.0), 16: (36.0, 150.0), 32: (100.0, 1e9)}
@@ -122,11 +123,8 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def main() -> None:
-    parser = arguments("Train the face detector.", "detect")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser = arguments("Train the face detector.", "detect", STEPS)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=1.0, help="of the usual learning rates; less with --from")
-    parser.add_argument("--from", dest="start", type=Path, help="checkpoint whose weights to start from")
     parser.add_argument("--export", action="store_true", help="write the pack's file from the last checkpoint")
     args = parser.parse_args()
     log = runs.start(args)
@@ -141,11 +139,9 @@ def main() -> None:
         detect_labels.make(args.work, corpus, log)
     synthesis = Synthesis(args.work, corpus, "train")
     log.info("%d faces", len(synthesis.people))
-    model = restored(DetectNet(), args.start) if args.start else DetectNet()
     feed = Feed(synthesis, args.batch, args.seed, int(GROW * args.steps))
-    rates = {"muon": Plan.muon * args.rate, "adam": Plan.adam * args.rate}
-    plan = Plan.of(args, args.steps, **rates, warmup=0.03, decay=0.6, steepest=20.0)
-    if (mean := fit(model, feed, loss, plan, log)) is not None:
+    plan = Plan.of(args, warmup=0.03, decay=0.6, steepest=20.0)
+    if (mean := fit(DetectNet(), feed, loss, plan, log)) is not None:
         publish(mean, args.pack)
 
 

@@ -18,7 +18,6 @@ from scripts.training.corpus import Corpus, Crop, Image
 from scripts.training.export import export
 from scripts.training.fitting import Batch, Plan, arguments, fit
 from scripts.training.meshes import KINDS, watermarked
-from scripts.training.onnx_weights import restore
 from scripts.training.smallnets import Residual, centred, conv
 
 SEEN = 96  # side of the training pieces; the network takes any multiple of 16
@@ -101,15 +100,9 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def main() -> None:
-    parser = arguments("Train the mesh remover.", "dewater")
-    parser.add_argument("--from", dest="source", type=Path, help="the file whose weights to start from")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    args = parser.parse_args()
+    args = arguments("Train the mesh remover.", "dewater", STEPS).parse_args()
     log = runs.start(args)
-    model, sampler = Dewater(), Sampler(Corpus(args.corpus))
-    if args.source:
-        restore(model, args.source, sampler(0)["image"])
-    mean = fit(model, sampler, loss, Plan.of(args, args.steps), log)
+    mean = fit(Dewater(), Sampler(Corpus(args.corpus)), loss, Plan.of(args), log)
     if mean is not None:
         publish(mean, args.pack)
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from scripts.training import embed_pairs, embed_parts, embed_views, runs
 from scripts.training.corpus import Corpus
-from scripts.training.embed_export import ship
+from scripts.training.embed_export import ship, shipped
 from scripts.training.embed_maps import Maps
 from scripts.training.embed_net import Embedder
 from scripts.training.embed_parts import apart, unlike
@@ -154,8 +154,7 @@ class Run:
         self.model = Embedder().to(self.where, memory_format=torch.channels_last)
         self.optimizer = Optimizer(self.model, muon=args.lr, adam=args.lr / 4)
         state = runs.load(self.path, self.where)
-        begin = state or torch.load(args.start, map_location=self.where, weights_only=True)
-        self.model.load_state_dict(begin["model" if state else "average"])
+        self.model.load_state_dict(state["model"] if state else start(args))
         self.average = runs.Average(self.model)
         self.seconds, self.steps = 0.0, 0
         if state:
@@ -216,6 +215,13 @@ class Run:
         )
 
 
+def start(args: argparse.Namespace) -> dict[str, Tensor]:
+    """Weights to begin with, of an exported file or of another run."""
+    if args.start.suffix == ".onnx":
+        return shipped(Corpus(args.corpus), args.start).state_dict()
+    return torch.load(args.start, map_location="cpu", weights_only=True)["average"]
+
+
 def learn(team: Team, args: argparse.Namespace) -> None:
     """What every process of a run does."""
     log = runs.start(args)
@@ -247,7 +253,7 @@ def main() -> None:
     parser.add_argument("--hints", type=float, default=0.5, help="first share of the run, where maps count too")
     parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
     parser.add_argument("--views", type=int, default=embed_views.COUNT, help="views to make")
-    parser.add_argument("--from", dest="start", type=Path, help="checkpoint whose weights to start from")
+    parser.add_argument("--from", dest="start", type=Path, help="an exported file or a checkpoint to start from")
     parser.add_argument("--keep", action="store_true", help="leave the pack as it is")
     args = parser.parse_args()
     log = runs.start(args)

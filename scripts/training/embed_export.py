@@ -1,4 +1,4 @@
-"""Weights -> models/builtin/embed.onnx with its calibration (`python -m scripts.training.embed_export`)."""
+"""Weights -> models/builtin/embed.onnx with its calibration (`python -m scripts.training.embed_export`), and back."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -15,6 +15,8 @@ from scripts.training.corpus import Corpus
 from scripts.training.embed_net import DIMENSIONS, Embedder
 from scripts.training.embed_pairs import Pairs
 from scripts.training.export import FromPixels, export
+from scripts.training.onnx_weights import restore
+from scripts.training.smallnets import centred
 from scripts.training.teachers import session, unit
 
 FILE = "embed.onnx"
@@ -24,6 +26,7 @@ NAMED = ("lfw", "celeba_wild", "celeba89", "glint24", "rmfd_real")
 # The retouched pictures of rmfd_real (50 Chinese celebrities) are so alike, to the teacher too, that they alone would
 # decide where 80 lies and nobody else would ever reach it. The card says what happens to them instead.
 CALIBRATING = NAMED[:-1]
+EVERY = 60  # of the training crops give the batch norms of a shipped network their statistics
 SCORES = {1e-1: 40.0, 1e-2: 60.0, 1e-3: 70.0, 1e-4: 80.0, 1e-5: 90.0}
 Floats = NDArray[np.float32]
 
@@ -79,6 +82,15 @@ def ship(weights: Path, corpus: Corpus, pack: Path = packtoml.PACK, flip: bool =
     if pack == packtoml.PACK:
         golden.write("embed")
     return calibration
+
+
+def shipped(corpus: Corpus, path: Path = packtoml.PACK / FILE) -> Embedder:
+    """The network of an exported file, ready to learn on."""
+    crops = corpus.select("fairface", parts=("train",))[::EVERY]
+    faces = centred(torch.from_numpy(embed_pairs.faces(corpus, crops)))
+    model = Embedder()
+    restore(model, path, lambda: model(faces))
+    return model
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scripts.training import packtoml, runs
+from scripts.training.onnx_weights import restore
 from scripts.training.optim import Optimizer, schedule
 
 Batch = dict[str, Tensor]
@@ -23,12 +24,13 @@ SAVED = 300.0  # seconds between checkpoints
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to learn. `seconds` ends this call early: the next one goes on from the checkpoint."""
+    """How long to learn, and from what. `seconds` ends this call early: the next one goes on from the checkpoint."""
 
     folder: Path
     steps: int
     seconds: float = math.inf
     workers: int = 0
+    source: Path | None = None  # an exported file whose weights to start from
     muon: float = 0.006
     adam: float = 0.002
     warmup: float = 0.02  # shares of the steps in which the learning rate rises and falls
@@ -36,14 +38,18 @@ class Plan:
     steepest: float = 5.0  # longer gradients are shortened
 
     @classmethod
-    def of(cls, args: argparse.Namespace, steps: int, **others: float) -> "Plan":
-        return cls(args.work, steps, args.seconds, args.workers, **others)
+    def of(cls, args: argparse.Namespace, **others: float) -> "Plan":
+        rates = {"muon": cls.muon * args.rate, "adam": cls.adam * args.rate}
+        return cls(args.work, args.steps, args.seconds, args.workers, args.source, **rates, **others)
 
 
-def arguments(about: str, work: str) -> argparse.ArgumentParser:
-    """The common arguments, and those of a run in slices."""
+def arguments(about: str, work: str, steps: int) -> argparse.ArgumentParser:
+    """The common arguments, and those of a run in slices or from what was shipped."""
     parser = runs.arguments(about, work)
     parser.add_argument("--pack", type=Path, default=packtoml.PACK)
+    parser.add_argument("--from", dest="source", type=Path, help="an exported file whose weights to start from")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--rate", type=float, default=1.0, help="of the usual learning rates; less with --from")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop at a checkpoint after so long")
     parser.add_argument("--workers", type=int, default=0, help="threads that make batches ahead")
     return parser
@@ -62,10 +68,12 @@ def fit(
     `loss` answers one number or several parts, which are added up and told one by one.
     """
     where = runs.device()
+    checkpoint = plan.folder / FILE
+    if plan.source and not checkpoint.exists():
+        restore(model, plan.source, lambda: loss(model, sample(0)))
     model.to(where, memory_format=torch.channels_last)
     mean = runs.Average(model, 0.998)
     optimizer = Optimizer(model, muon=plan.muon, adam=plan.adam)
-    checkpoint = plan.folder / FILE
     first = _resume(checkpoint, model, mean, optimizer, where)
     started = told = saved = time.monotonic()
     recent: deque[Tensor] = deque(maxlen=200)

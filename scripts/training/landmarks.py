@@ -21,7 +21,7 @@ from scripts.training.smallnets import centred
 
 FILE = "landmarks.onnx"
 POINTS = 98
-BATCH = 64
+STEPS, BATCH = 5_000, 64
 POSE_UNIT = 30.0  # degrees per unit of the pose loss
 POSE_WEIGHT = 0.15
 SHARP = slice(60, 98)  # eyes, mouth and pupils decide about opening, so they count double
@@ -108,8 +108,7 @@ def validate(model: nn.Module, views: Batch) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = arguments("Train the landmark model.", "landmarks")
-    parser.add_argument("--steps", type=int, default=5000)
+    parser = arguments("Train the landmark model.", "landmarks", STEPS)
     parser.add_argument("--export", action="store_true", help="write the pack's file from the last checkpoint")
     args = parser.parse_args()
     log = runs.start(args)
@@ -123,7 +122,7 @@ def main() -> None:
     log.info("%d faces", len(faces))
     model = LandmarkNet()
     start_from_mean(model, faces)
-    plan = Plan.of(args, args.steps, warmup=0.03, decay=0.6, steepest=math.inf)
+    plan = Plan.of(args, warmup=0.03, decay=0.6, steepest=math.inf)
     mean = fit(model, lambda step: batch_of(faces, BATCH, [args.seed, step]), loss, plan, log)
     if mean is not None:
         views = batch_of(load(args.work, corpus, "valid"), 512, [5])

@@ -120,10 +120,10 @@ def _shifted(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
 
 
 def main() -> None:
-    args = arguments("Train the liveness network.", "liveness").parse_args()
+    args = arguments("Train the liveness network.", "liveness", STEPS).parse_args()
     log = runs.start(args)
     corpus = Corpus(args.corpus)
-    model = fit(Liveness(), Sampler(views(corpus, args.work)), loss, Plan.of(args, STEPS), log)
+    model = fit(Liveness(), Sampler(views(corpus, args.work)), loss, Plan.of(args), log)
     if model is not None:
         publish(model, corpus, args.pack)
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from scripts.training import packtoml, runs
 from scripts.training.corpus import Corpus, Image
-from scripts.training.fitting import arguments
 from scripts.training.livefaces import OTHERS, SCALE, SIDE, TIGHT, Faces, box_of, cut
 from scripts.training.replays import Box
 from scripts.training.teachers import session
@@ -84,7 +83,9 @@ def calibrate(corpus: Corpus, pack: Path) -> None:
 
 
 def main() -> None:
-    args = arguments("Set the scale of liveness.", "liveness").parse_args()
+    parser = runs.arguments("Set the scale of liveness.", "liveness")
+    parser.add_argument("--pack", type=Path, default=packtoml.PACK)
+    args = parser.parse_args()
     runs.start(args)
     calibrate(Corpus(args.corpus), args.pack)
 

@@ -4,6 +4,7 @@ The exported file has its batch norms folded into the convolutions. Each gets on
 out the mean and spread that given pictures have there, and puts the same in again.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,8 +19,8 @@ VALUES = ("weight", "bias", "running_mean", "running_var")  # of a layer, in the
 
 
 @torch.no_grad()
-def restore(model: nn.Module, path: Path, *inputs: Tensor) -> None:
-    """Give a new network the weights of its file: every layer takes the next ones at the moment it is computed."""
+def restore(model: nn.Module, path: Path, run: Callable[[], object]) -> None:
+    """Give a new network the weights of its file: every layer takes the next ones when `run` first computes it."""
     stored, folded = iter(_layers(path)), _folded(model)
 
     def fill(module: nn.Module, reaching: tuple[Tensor, ...]) -> None:
@@ -35,7 +36,7 @@ def restore(model: nn.Module, path: Path, *inputs: Tensor) -> None:
     kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm1d)
     hooks = {m: m.register_forward_pre_hook(fill) for m in model.modules() if isinstance(m, kinds)}
     model.eval()
-    model(*inputs)
+    run()
 
 
 def _layers(path: Path) -> list[tuple[Tensor, ...]]:

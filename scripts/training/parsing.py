@@ -176,11 +176,11 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def main() -> None:
-    args = arguments("Train parsing and occlusion.", "parsing").parse_args()
+    args = arguments("Train parsing and occlusion.", "parsing", STEPS).parse_args()
     log = runs.start(args)
     corpus = Corpus(args.corpus)
     sampler = Sampler(corpus, faces(corpus, args.work))
-    mean = fit(Parser(), sampler, loss, Plan.of(args, STEPS), log)
+    mean = fit(Parser(), sampler, loss, Plan.of(args), log)
     if mean is not None:
         publish(mean, args.pack)
 

@@ -89,7 +89,7 @@ def test_shipped_weights_come_back_as_a_network_that_answers_the_same(tmp_path: 
     publish(network, tmp_path)
     pictures = torch.randn(2, 3, 64, 96)
     again = DetectNet()
-    restore(again, tmp_path / FILE, pictures)
+    restore(again, tmp_path / FILE, lambda: again(pictures))
     for mode in (again.eval(), again.train()):
         with torch.no_grad():
             answers = zip(Detector(network.eval())(pictures), Detector(mode)(pictures), strict=True)
