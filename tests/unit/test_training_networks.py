@@ -12,13 +12,14 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 
 from torch import nn  # noqa: E402
 
-from scripts.training import age_gender, landmarks, parsing  # noqa: E402
+from scripts.training import age_gender, parsing  # noqa: E402
 from scripts.training.age_gender import AgeGender  # noqa: E402
 from scripts.training.detect_net import DetectNet, Detector  # noqa: E402
 from scripts.training.dewater import Dewater  # noqa: E402
 from scripts.training.embed_net import COARSE, DIMENSIONS, FINE, Embedder  # noqa: E402
 from scripts.training.export import FromPixels, export  # noqa: E402
 from scripts.training.landmarks import LandmarkNet  # noqa: E402
+from scripts.training.landmarks_data import SIZE as SIDE  # noqa: E402
 from scripts.training.liveness import Liveness  # noqa: E402
 from scripts.training.onnx_weights import restore  # noqa: E402
 from scripts.training.packtoml import PACK  # noqa: E402
@@ -47,7 +48,7 @@ def test_an_exported_network_comes_back_ready_to_learn(tmp_path: Path) -> None:
 
 SHIPPED: dict[str, tuple[Callable[[], Any], int]] = {  # the network as it was exported, and a picture's side
     "detect": (lambda: FromPixels(Detector(DetectNet())), 128),
-    "landmarks": (lambda: FromPixels(LandmarkNet()), landmarks.SIZE),
+    "landmarks": (lambda: FromPixels(LandmarkNet()), SIDE),
     "embed": (lambda: FromPixels(Embedder()), 112),
     "age_gender": (lambda: FromPixels(age_gender.Answers(AgeGender(Embedder()))), 112),
     "liveness": (Liveness, 80),
