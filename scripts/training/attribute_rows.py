@@ -12,14 +12,14 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
+from face_server.vision import faceapi
 from scripts.training import align, disguises
 from scripts.training.camera import chance
 from scripts.training.corpus import Corpus, Crop, Image, Points, split
-from scripts.training.expressions import FaceApiExpressions
 from scripts.training.landmarks_teachers import apply
 from scripts.training.livefaces import box_of
 from scripts.training.mesh_facts import mesh_facts
-from scripts.training.teachers import square
+from scripts.training.teachers import FaceApi, square
 from scripts.training.views import Row, Views
 
 SIZE, MARGIN = 120, 0.06  # of the stored pictures: a little more than the template, room for jitter
@@ -81,7 +81,7 @@ class _Maker:
         order = default_rng(5).permutation(len(places))
         self.plain = sorted((places[i] for i in order), key=lambda i: corpus.crops[i].source == "fairface")
         self._fairface = [i for i in self.plain if corpus.crops[i].source == "fairface"]
-        self._emotions = FaceApiExpressions()
+        self._emotions = FaceApi(faceapi.emotion, "face_expression_model")
 
     @cached_property
     def _lids(self) -> _Lids:
@@ -107,8 +107,8 @@ class _Maker:
 
     def _taught(self, pixels: Image, crop: Crop) -> dict[str, object]:
         facts = mesh_facts(pixels, crop)
-        emotions = self._emotions(square(pixels, box_of(crop), 1.2, 112)[0][None])[0]
-        return {"smile": facts.smile, "gap": facts.gap, "blink": facts.blink, "emotions": emotions}
+        (emotions,) = self._emotions(square(pixels, box_of(crop), 1.2, 112)[0][None])
+        return {"smile": facts.smile, "gap": facts.gap, "blink": facts.blink, "emotions": emotions[0]}
 
     def _trick(self, rng: Generator) -> Row:
         place = self._fairface[int(rng.integers(len(self._fairface)))]

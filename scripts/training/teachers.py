@@ -1,7 +1,7 @@
 """Permissively licensed networks that teach ours: found in --models or FACE_MODELS, by default beside the checkout."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,12 +33,16 @@ def session(file: str | Path, *inner: str) -> ort.InferenceSession:
 
     `inner` are names of values inside, which it then answers too.
     """
+    proto = onnx.load(folder() / file)
+    proto.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
+    return _opened(proto.SerializeToString())
+
+
+def _opened(model: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    proto = onnx.load(folder() / file)
-    proto.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
-    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def unit(vectors: Floats) -> Floats:
@@ -65,6 +69,18 @@ class MobileFaceNet:
         """The answer as it leaves the network, and the inner values."""
         pixels = (face.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
         return [value[0] for value in self._session.run(self._names, {"input0": pixels.transpose(2, 0, 1)[None]})]
+
+
+class FaceApi:
+    """One of face-api's networks, MIT, published without a graph: the server draws it. Takes 112x112 RGB crops."""
+
+    def __init__(self, draw: Callable[[Mapping[str, bytes]], bytes], name: str) -> None:
+        files = (folder() / "faceapi").glob(f"{name}*")
+        self._session = _opened(draw({file.name: file.read_bytes() for file in files}))
+
+    def __call__(self, faces: NDArray[np.uint8]) -> list[Floats]:
+        answers: list[Floats] = self._session.run(None, {"image": faces})
+        return answers
 
 
 class YuNet:
