@@ -1,4 +1,4 @@
-"""Age and gender on FairFace pictures left out, per group, beside face-api's network (MIT), which taught nothing here."""
+"""Age and gender on FairFace pictures left out, per group, beside face-api's network (MIT), which taught nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
