@@ -20,7 +20,7 @@ SIZE, MARGIN = 128, 0.28  # of the stored pictures; the network sees 112 pixels 
 LABELS = ("background", "skin", "brows", "eyes", "nose", "lips", "hair", "glasses")
 UNKNOWN = 255  # outside the source picture: no label
 PARTS = ("left_eye", "right_eye", "nose", "mouth", "left_cheek", "right_cheek", "chin_contour")
-FACES = 3_500
+FACES = 7_000
 FIELDS = {
     "pixels": (np.uint8, (SIZE, SIZE, 3)),
     "classes": (np.uint8, (SIZE, SIZE)),

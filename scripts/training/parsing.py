@@ -26,7 +26,7 @@ from scripts.training.smallnets import Summary, Trunk, centred, conv
 from scripts.training.views import Views
 
 SEEN, SEEN_MARGIN = 112, 0.2
-STEPS, BATCH = 1_000, 32
+STEPS, BATCH = 4_000, 32
 BARE, GLASSES = 0.3, LABELS.index("glasses")
 RARITY = (1.0, 1.0, 2.0, 3.0, 1.5, 2.0, 1.5, 2.0)
 
