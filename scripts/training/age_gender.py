@@ -2,6 +2,7 @@
 
     python -m scripts.training.age_gender
     python -m scripts.training.age_gender --from models/builtin/age_gender.onnx    # more of the same
+    python -m scripts.training.age_gender --export runs/age_gender runs/more       # the mean of two runs
 
 The trunk is the embedder's, which already tells people apart, without its last layers; it goes on with FairFace alone.
 """
@@ -28,7 +29,7 @@ from scripts.training.embed_export import FILE as EMBEDDER
 from scripts.training.embed_export import shipped
 from scripts.training.embed_net import Embedder
 from scripts.training.export import FromPixels, export
-from scripts.training.fitting import Batch, Plan, arguments, fit
+from scripts.training.fitting import Batch, Plan, arguments, fit, restored
 from scripts.training.smallnets import Summary, centred
 from scripts.training.views import Row, Views
 
@@ -39,7 +40,7 @@ LOOKED_AT, LEFT, TOP = 80, 16, 24
 SEEN = 112  # pixels that become of it: the trunk knows faces of this size
 FIXED = 6  # modules that stay as they are: edges and spots are known, and this halves a step
 GRID = SEEN // 16  # places a side that the heads tell apart
-STEPS, BATCH = 1_000, 128
+STEPS, BATCH = 2_600, 128
 FIELDS = {"pixels": (np.uint8, (SIZE, SIZE, 3)), "age": (np.int8, ()), "gender": (np.int8, ())}
 
 
@@ -182,8 +183,13 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def main() -> None:
-    args = arguments("Train age and gender.", "age_gender", STEPS).parse_args()
+    parser = arguments("Train age and gender.", "age_gender", STEPS)
+    parser.add_argument("--export", type=Path, nargs="+", help="ship the mean of these runs' last weights")
+    args = parser.parse_args()
     log = runs.start(args)
+    if args.export:
+        publish(restored(AgeGender(Embedder()), *args.export), args.pack)
+        return
     corpus = Corpus(args.corpus)
     embedder = args.pack / EMBEDDER
     model = AgeGender(shipped(corpus, embedder) if embedder.exists() else Embedder())

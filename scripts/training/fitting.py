@@ -102,12 +102,18 @@ def fit(
     return mean.model if done >= plan.steps else None
 
 
-def restored(model: nn.Module, folder: Path) -> nn.Module:
-    """The model with the average weights of the run's last checkpoint."""
-    state = runs.load(folder / FILE, torch.device("cpu"))
-    if state is None:
-        raise SystemExit(f"no checkpoint in {folder}: train first")
-    model.load_state_dict(state["mean"])
+def restored(model: nn.Module, *folders: Path) -> nn.Module:
+    """The model with the average weights of a run's last checkpoint, or the mean of several that began as one."""
+    states = []
+    for folder in folders:
+        if (state := runs.load(folder / FILE, torch.device("cpu"))) is None:
+            raise SystemExit(f"no checkpoint in {folder}: train first")
+        states.append(state["mean"])
+    mean = {
+        name: torch.stack([s[name].float() for s in states]).mean(0).to(first.dtype)
+        for name, first in states[0].items()
+    }
+    model.load_state_dict(mean)
     return model
 
 
