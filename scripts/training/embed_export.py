@@ -23,8 +23,8 @@ FILE = "embed.onnx"
 FLIP = False  # the mean with the mirrored face: a little surer for twice the time
 # Nobody in these sets was trained on. Impostors are paired within a set: two sets may know the same celebrity.
 NAMED = ("lfw", "celeba_wild", "celeba89", "glint24", "rmfd_real")
-# The retouched, often squeezed pictures of rmfd_real (50 celebrities) are so alike, to the teacher too, that they alone would
-# decide where 80 lies and nobody else would ever reach it. The card says what happens to them instead.
+# The retouched, often squeezed pictures of rmfd_real (50 celebrities) are so alike, to the teacher too, that they alone
+# would decide where 80 lies and nobody else would ever reach it. The card says what happens to them instead.
 CALIBRATING = NAMED[:-1]
 EVERY = 60  # of the training crops give the batch norms of a shipped network their statistics
 SCORES = {1e-1: 40.0, 1e-2: 60.0, 1e-3: 70.0, 1e-4: 80.0, 1e-5: 90.0}
