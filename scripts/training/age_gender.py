@@ -1,8 +1,8 @@
 """Age and gender: a network of its own, on a face a tenth lower than the embedder's.
 
     python -m scripts.training.age_gender
-    python -m scripts.training.age_gender --from models/builtin/age_gender.onnx    # more of the same
-    python -m scripts.training.age_gender --export runs/age_gender runs/more       # the mean of two runs
+    python -m scripts.training.age_gender --from models/builtin/age_gender.onnx --work runs/more  # a second run
+    python -m scripts.training.age_gender --export runs/age_gender runs/more                      # the mean of both
 
 The trunk is the embedder's, which already tells people apart, without its last layers; it goes on with FairFace alone.
 """
